@@ -1,0 +1,64 @@
+"""Every name that is read from or written into a MuData, in this one place."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = "1"
+PACKAGE = "epiattn"  # `uns["epiattn"]` of the object and of a modality
+
+# Modalities
+HISTONE = "histone"
+METHYLATION = "methylation"
+TF = "tf"
+RNA = "rna"
+
+# Columns of `mdata.obs`
+GENE_ID = "gene_id"
+CELL_TYPE = "cell_type"
+CHROM = "chrom"
+LABEL = "label"
+SPLIT = "split"
+
+# Inside modalities
+BETA = "beta"
+POSITION = "position"
+N_CPG = "n_cpg"
+
+# Values
+LOW, HIGH = "low", "high"  # `HIGH` is the positive class, by name
+TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+
+
+# What `tl.fit` and `tl.embed` write under `key_added`
+def latent(key: str) -> str:
+    """Fused embedding, in ``obsm``."""
+    return f"X_{key}"
+
+
+def context(key: str, modality: str) -> str:
+    """Context vector of a modality, in ``obsm``."""
+    return f"X_{key}_{modality}"
+
+
+def modality_weights(key: str) -> str:
+    """Weight of each modality, in ``obsm``."""
+    return f"{key}_modality"
+
+
+def attention(key: str) -> str:
+    """Attention over the positions of a modality, in the modality's ``layers``."""
+    return f"{key}_attention"
+
+
+def unbound(key: str) -> str:
+    """Attention on all TFs without evidence, in ``mdata["tf"].obs``."""
+    return f"{key}_unbound"
+
+
+def score(key: str) -> str:
+    """Probability of high expression, or predicted expression, in ``obs``."""
+    return f"{key}_score"
+
+
+def prediction(key: str) -> str:
+    """Predicted class, in ``obs``."""
+    return f"{key}_prediction"

@@ -1,0 +1,90 @@
+"""Which modalities of a MuData the package reads, and which of their layers are channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from . import _keys as k
+from ._compat import layer_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+Channels = dict[str, list[str]]
+
+
+def kind(modality: str) -> str | None:
+    """``"histone"`` (any ``histone*``), ``"methylation"``, ``"tf"``, or ``None`` for what is not an input."""
+    if modality.startswith(k.HISTONE):
+        return k.HISTONE
+    return modality if modality in (k.METHYLATION, k.TF) else None
+
+
+def find_channels(mdata: MuData, chosen: Mapping[str, Sequence[str]] | None = None) -> Channels:
+    """Input modalities and their channels, in the order in which models use them.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    chosen
+        Modalities to use, each with its channels; ``None``: all that are there.
+
+    Returns
+    -------
+    ``{modality: [channel, ...]}``: ``histone*``, then ``methylation``, then ``tf``.
+
+    Raises
+    ------
+    ValueError
+        If there is no input modality, a modality has no channel, or a named one does not exist.
+    """
+    order = {k.HISTONE: 0, k.METHYLATION: 1, k.TF: 2}
+    available = sorted((name for name in mdata.mod if kind(name)), key=lambda name: (order[kind(name)], name))  # type: ignore[index]
+    if chosen is not None:
+        if unknown := [name for name in chosen if name not in available]:
+            msg = f"channels names the modalities {unknown}, but the input modalities here are {available}."
+            raise ValueError(msg)
+        available = [name for name in available if name in chosen]
+    if not available:
+        msg = (
+            f"No input modality: need at least one of 'histone' (or any 'histone*'), 'methylation', 'tf', found "
+            f"{list(mdata.mod)}."
+        )
+        raise ValueError(msg)
+    return {name: _channels(mdata[name], name, None if chosen is None else chosen[name]) for name in available}
+
+
+def _channels(adata: AnnData, modality: str, chosen: Sequence[str] | None) -> list[str]:
+    record = adata.uns.get(k.PACKAGE, {})
+    layers = layer_names(adata)
+    source = "channels" if chosen is not None else f"mdata[{modality!r}].uns['epiattn']['channels']"
+    if chosen is None:
+        chosen = record.get("channels")
+    if chosen is None:
+        written = {str(name) for name in record.get("written", [])}
+        channels = sorted(name for name in layers if name not in written)
+    else:
+        channels = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
+        if unknown := [name for name in channels if name not in layers]:
+            msg = f"{source} names {unknown}, but the layers of mdata[{modality!r}] are {sorted(layers)}."
+            raise ValueError(msg)
+    if not channels:
+        msg = (
+            f"mdata[{modality!r}] has no channel: put one matrix per mark (or channel) into its layers, each of shape "
+            f"(n_obs, n_var) = {adata.shape}."
+        )
+        raise ValueError(msg)
+    if kind(modality) == k.METHYLATION and (lacking := [name for name in (k.BETA, k.POSITION) if name not in channels]):
+        msg = f"mdata[{modality!r}] needs the layers 'beta' and 'position'; missing: {lacking}."
+        raise ValueError(msg)
+    return channels
+
+
+def record_written(adata: AnnData, layer: str) -> None:
+    """Note that the package wrote a layer, so that it is never taken for a mark."""
+    record = dict(adata.uns.get(k.PACKAGE, {}))
+    written = {str(name) for name in record.get("written", [])}
+    adata.uns[k.PACKAGE] = {**record, "written": sorted(written | {layer})}

@@ -1,0 +1,110 @@
+"""The training plan: optimiser, learning-rate schedule, and what the history shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from scvi.train._progress import ProgressBar as EpochBar
+from torch import Tensor
+
+from .. import metrics
+from ._loader import TARGET, Batch, to_numpy
+from ._module import RegulatoryModule
+
+#: The quantity shown next to the loss, by target.
+METRICS = {"label": ("auc", metrics.roc_auc), "expression": ("r2", metrics.r2)}
+
+
+class RegulatoryPlan(pl.LightningModule):
+    """Train a module and log ``loss`` and ``auc`` (labels) or ``r2`` (expression), for training and validation.
+
+    Parameters
+    ----------
+    module
+        What to train.
+    lr
+        Highest learning rate of the one-cycle schedule.
+    weight_decay
+        Decoupled weight decay of AdamW.
+
+    References
+    ----------
+    Smith & Topin, arXiv 1708.07120 (2018) (one cycle); Loshchilov & Hutter, arXiv 1711.05101 (2019) (AdamW).
+    """
+
+    def __init__(self, module: RegulatoryModule, *, lr: float, weight_decay: float) -> None:
+        super().__init__()
+        self.module = module
+        self.lr, self.weight_decay = lr, weight_decay
+        self.metric_name, self.metric = METRICS[module.target]
+        self._seen: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "validation": []}
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a one-cycle schedule over all steps."""
+        optimizer = torch.optim.AdamW(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        n_steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=n_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """One step."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        """One validation batch."""
+        self._step(batch, "validation")
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch."""
+        self._log_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch."""
+        self._log_epoch("validation")
+
+    def _step(self, batch: Batch, part: str) -> Tensor:
+        _, outputs, loss_output = self.module(batch)
+        loss = loss_output.loss
+        self._seen[part].append((loss.detach(), outputs["score"].detach(), batch[TARGET]))
+        return loss
+
+    def _log_epoch(self, part: str) -> None:
+        losses, scores, targets = zip(*self._seen[part], strict=True)
+        self._seen[part].clear()
+        weights = np.array([len(target) for target in targets])
+        loss = float(np.average([float(value) for value in losses], weights=weights))
+        metric = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
+        self.log_dict({f"loss_{part}": loss, f"{self.metric_name}_{part}": metric}, prog_bar=True)
+
+
+class ProgressBar(EpochBar):
+    """scvi-tools' bar of epochs, with nothing but the losses and metrics behind it."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Quantities of the last epoch."""
+        shown = super().get_metrics(trainer, pl_module)
+        return {name: f"{value:.3f}" for name, value in shown.items() if name != "v_num"}
+
+
+class BestWeights(pl.Callback):
+    """Keep the weights of the epoch with the lowest validation loss, and restore them at the end."""
+
+    def __init__(self, monitor: str = "loss_validation") -> None:
+        self.monitor = monitor
+        self.epoch, self.value = -1, float("inf")
+        self._weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: RegulatoryPlan) -> None:
+        """Copy the weights if they are the best so far."""
+        value = float(trainer.callback_metrics[self.monitor])
+        if value < self.value:
+            self.epoch, self.value = trainer.current_epoch, value
+            self._weights = {name: tensor.clone() for name, tensor in pl_module.module.state_dict().items()}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: RegulatoryPlan) -> None:
+        """Restore them."""
+        if self._weights:
+            pl_module.module.load_state_dict(self._weights)

@@ -1,0 +1,64 @@
+"""What is learned, and on which observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _keys as k
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+
+def encode_labels(values: np.ndarray) -> np.ndarray:
+    """Labels as 0 (``low``) and 1 (``high``), NaN where missing: by name, whatever their type or order.
+
+    Raises
+    ------
+    ValueError
+        If there are other labels.
+    """
+    import pandas as pd
+
+    missing = pd.isna(values)
+    names = np.array([str(value) for value in values], dtype=object)
+    if unknown := sorted(set(names[~missing]) - {k.LOW, k.HIGH}):
+        msg = f"Labels must be {k.LOW!r} or {k.HIGH!r} (or missing), found {unknown[:5]}."
+        raise ValueError(msg)
+    return np.where(missing, np.nan, (names == k.HIGH).astype(float))
+
+
+def split_rows(mdata: MuData, target: np.ndarray, split_key: str) -> dict[str, np.ndarray]:
+    """Observations of each part that have a target.
+
+    Raises
+    ------
+    ValueError
+        If there is no split, it has other parts, or one of them is empty.
+    """
+    if split_key not in mdata.obs:
+        msg = f"obs[{split_key!r}] is missing: split the observations first, epiattn.pp.split(mdata)."
+        raise ValueError(msg)
+    column = mdata.obs[split_key]
+    values = np.where(column.isna(), "", column.astype(str))
+    if unknown := sorted(set(values) - {*k.PARTS, ""}):
+        msg = f"obs[{split_key!r}] must hold {list(k.PARTS)} (or be missing), found {unknown[:5]}."
+        raise ValueError(msg)
+    rows = {part: np.flatnonzero((values == part) & np.isfinite(target)) for part in k.PARTS}
+    if empty := [part for part in k.PARTS if not len(rows[part])]:
+        n_obs = {part: len(rows[part]) for part in k.PARTS}
+        msg = f"obs[{split_key!r}] leaves {empty} without observations that have a target; parts: {n_obs}."
+        raise ValueError(msg)
+    return rows
+
+
+def check_classes(target: np.ndarray, rows: Mapping[str, np.ndarray]) -> None:
+    n_high = {part: int(target[index].sum()) for part, index in rows.items()}
+    for part in (k.TRAIN, k.VALIDATION):
+        if n_high[part] in (0, len(rows[part])):
+            only = k.LOW if n_high[part] == 0 else k.HIGH
+            msg = f"All {len(rows[part])} observations of the {part} split are {only!r}: two classes are needed."
+            raise ValueError(msg)

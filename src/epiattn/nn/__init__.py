@@ -1,0 +1,31 @@
+"""Networks in pure PyTorch: encoders, attention, fusion, heads and losses. Knows nothing of AnnData."""
+
+from ._attention import AdditiveAttention, masked_softmax
+from ._fusion import MultiAttentionFusion
+from ._heads import ScoreHead
+from ._histone import HistoneCRNN
+from ._losses import bce_loss, focal_loss, huber_loss, pairwise_loss
+from ._methylation import MethylationRNN
+from ._network import RegulatoryNetwork
+from ._rnn import DynamicBiLSTM, flip_valid
+from ._tf import TFSelfAttention
+from ._types import Embedding, ModalityBatch
+
+__all__ = [
+    "AdditiveAttention",
+    "DynamicBiLSTM",
+    "Embedding",
+    "HistoneCRNN",
+    "MethylationRNN",
+    "ModalityBatch",
+    "MultiAttentionFusion",
+    "RegulatoryNetwork",
+    "ScoreHead",
+    "TFSelfAttention",
+    "bce_loss",
+    "flip_valid",
+    "focal_loss",
+    "huber_loss",
+    "masked_softmax",
+    "pairwise_loss",
+]

@@ -1,0 +1,55 @@
+"""DNA methylation around the TSS: a dynamic recurrent network over lists of CpGs."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ._attention import AdditiveAttention
+from ._rnn import DynamicBiLSTM
+
+
+class MethylationRNN(nn.Module):
+    """Methylation branch of Kang et al. 2020: dynamic BiLSTM and additive attention over valid CpGs only.
+
+    The published code multiplies the logits of padded CpGs by zero, which leaves most of the attention on padding;
+    here the weight of padding is exactly zero.
+
+    Parameters
+    ----------
+    n_channels
+        Values of each CpG (level, position, ...).
+    n_hidden
+        LSTM units in each direction.
+    n_attention
+        Units of the attention's scoring layer.
+
+    References
+    ----------
+    Kang et al., Front. Genet. 11:869 (2020).
+    """
+
+    def __init__(self, n_channels: int = 2, *, n_hidden: int = 10, n_attention: int = 16) -> None:
+        super().__init__()
+        self.n_context = 2 * n_hidden
+        self.rnn = DynamicBiLSTM(n_channels, n_hidden)
+        self.attention = AdditiveAttention(2 * n_hidden, n_attention)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed the CpGs of a batch of genes.
+
+        Parameters
+        ----------
+        x
+            CpGs, shape ``(batch, slots, n_channels)``, valid ones first, in 5' to 3' order.
+        mask
+            ``True`` where a slot holds a CpG, shape ``(batch, slots)``.
+
+        Returns
+        -------
+        Context, shape ``(batch, n_context)``, and attention over CpGs, shape ``(batch, slots)``. Both are zero where
+        a gene has no CpG (the network then uses its learned vector for a missing modality).
+        """
+        if x.shape[1] == 0:
+            return x.new_zeros(len(x), self.n_context), x.new_zeros(len(x), 0)
+        x = x.masked_fill(~mask[..., None], 0.0)
+        return self.attention(self.rnn(x, mask.sum(1)), mask)

@@ -1,0 +1,78 @@
+"""Encoders, fusion and head put together: a batch of genes goes in, scores and their reasons come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ._types import Embedding, ModalityBatch
+
+
+class RegulatoryNetwork(nn.Module):
+    """One encoder per modality, a fusion into the regulatory latent space, and a head.
+
+    The parts are interchangeable: ``encoder(values, mask)`` returns ``(context, attention)`` and has ``n_context``;
+    ``fusion(contexts, present)`` returns ``(z, weights)`` and has ``n_latent``; ``head(z)`` returns a score.
+
+    Parameters
+    ----------
+    encoders
+        Encoder of each modality, by name.
+    fusion
+        Joins the context vectors.
+    head
+        Scores a point of the latent space.
+    modality_dropout
+        Probability with which a modality of an observation is hidden in training, so that any subset of modalities
+        can be used for prediction. At least one modality of an observation stays.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        fusion: nn.Module,
+        head: nn.Module,
+        *,
+        modality_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleDict(encoders)
+        self.fusion = fusion
+        self.head = head
+        self.modality_dropout = modality_dropout
+        #: The learned vector that stands for a modality that was not measured.
+        self.missing = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(encoder.n_context)) for name, encoder in encoders.items()}
+        )
+
+    def forward(self, batch: Mapping[str, ModalityBatch]) -> Tensor:
+        """Score a batch, shape ``(batch,)``."""
+        return self.head(self.embed(batch)["z"])
+
+    def embed(self, batch: Mapping[str, ModalityBatch]) -> Embedding:
+        """Embed a batch; a modality that is absent from ``batch`` counts as not measured in all observations."""
+        first = next(batch[name] for name in self.encoders if name in batch)
+        n_obs, device = len(first.present), first.present.device
+        nowhere = torch.zeros(n_obs, dtype=torch.bool, device=device)
+        present = {name: batch[name].present if name in batch else nowhere for name in self.encoders}
+        if self.training and self.modality_dropout > 0:
+            present = self._hide(present)
+        contexts: dict[str, Tensor] = {}
+        attention: dict[str, Tensor] = {}
+        for name, encoder in self.encoders.items():
+            if name in batch:
+                context, attention[name] = encoder(batch[name].values, batch[name].mask)
+                contexts[name] = torch.where(present[name][:, None], context, self.missing[name])
+            else:
+                contexts[name] = self.missing[name].expand(n_obs, -1)
+        z, modality_weights = self.fusion(contexts, present)
+        return {"z": z, "contexts": contexts, "attention": attention, "modality_weights": modality_weights}
+
+    def _hide(self, present: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Hide modalities at random, but never the last one of an observation."""
+        measured = torch.stack(list(present.values()), dim=1)
+        kept = measured & (torch.rand(measured.shape, device=measured.device) >= self.modality_dropout)
+        kept = torch.where(kept.any(1, keepdim=True), kept, measured)
+        return dict(zip(present, kept.unbind(1), strict=True))

@@ -1,0 +1,198 @@
+"""The main job in one call."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import _keys as k
+from .._logging import logger
+from .._registry import models
+from .._validation import as_mudata, check_key
+from ..pp._split import ensure_split
+from ._write import check_owned, give_back, setup_undone, write_results
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from ..models import RegulatoryModel
+
+
+def fit(
+    mdata: MuData,
+    *,
+    model: str = "multi_attention",
+    target: str = "label",
+    channels: Mapping[str, Sequence[str]] | None = None,
+    label_key: str = k.LABEL,
+    split_key: str = k.SPLIT,
+    seed: int = 0,
+    key_added: str = "attn",
+    model_dir: str | Path | None = None,
+    copy: bool = False,
+    **options: Any,
+) -> MuData:
+    """Train a model and write the regulatory latent space, attention and predictions into the object.
+
+    Modalities, marks and channels are found by name; where there is no split, whole chromosomes are held out; signal
+    is normalised inside the model. The same in explicit scvi-tools steps::
+
+        attn.pp.split(mdata)
+        scvi.settings.seed = 0
+        attn.models.MultiAttention.setup_mudata(mdata)
+        model = attn.models.MultiAttention(mdata)
+        model.train()
+        mdata.obsm["X_attn"] = model.get_latent_representation()
+        mdata.obs["attn_score"] = model.predict()
+
+    Parameters
+    ----------
+    mdata
+        MuData with at least one of the modalities ``histone`` (any ``histone*``), ``methylation`` and ``tf``, and
+        with ``obs["label"]`` (or ``rna`` for ``target="expression"``); or a histone-only AnnData.
+    model
+        Name of a model: ``"multi_attention"`` (default) or ``"kang2020"``.
+    target
+        ``"label"``: high or low expression; ``"expression"``: regression of ``mdata["rna"].X``.
+    channels
+        Modalities to use, each with its layers, such as ``{"histone": ["H3K4me3"]}``; ``None``: all.
+    label_key, split_key
+        Columns of ``obs`` with the label and the split.
+    seed
+        Seed of the weights, the shuffling and a random split. Your own random state is left as it was.
+    key_added
+        Prefix of everything that is written.
+    model_dir
+        Folder to save the model in, for :func:`embed`.
+    copy
+        Work on a copy.
+    **options
+        Further arguments of the model (such as ``n_heads``) and of its ``train`` (such as ``max_epochs``).
+
+    Returns
+    -------
+    The same object (a copy with ``copy=True``), with these fields written:
+
+    ``obsm["X_attn"]``
+        regulatory latent space, shape ``(n_obs, n_latent)``
+    ``obsm["X_attn_histone"]``, ``obsm["X_attn_methylation"]``, ``obsm["X_attn_tf"]``
+        context vector of each modality
+    ``obsm["attn_modality"]``
+        DataFrame, weight of each modality in the fusion; 1 is uniform
+    ``obs["attn_score"]``
+        probability of high expression, or predicted expression
+    ``obs["attn_prediction"]``
+        predicted class, ``low`` or ``high`` (labels only)
+    ``mdata["histone"].layers["attn_attention"]``
+        attention over bins, rows sum to 1
+    ``mdata["methylation"].layers["attn_attention"]``
+        attention over CpGs, 0 on empty slots
+    ``mdata["tf"].layers["attn_attention"]``, ``mdata["tf"].obs["attn_unbound"]``
+        attention that each bound TF receives (CSR), and all unbound TFs together
+    ``uns["attn"]``
+        parameters, split, training history, metrics of each part, versions, seed
+    ``obs["split"]``
+        the split, if there was none
+
+    Raises
+    ------
+    TypeError
+        If ``mdata`` is of another type, a layer is not numeric, or an option is unknown.
+    ValueError
+        If the object is not as the data model says; the message names modality, layer and observations.
+
+    References
+    ----------
+    Kang, Lee, Lee & Kim, Front. Genet. 11:869 (2020), doi 10.3389/fgene.2020.00869.
+
+    Examples
+    --------
+    >>> import epiattn as attn
+    >>> mdata = attn.datasets.simulate(n_genes=150, cell_types=2)
+    >>> mdata = attn.tl.fit(mdata, max_epochs=2)
+    >>> mdata.obsm["X_attn"].shape
+    (300, 105)
+    """
+    model_class = models[model].load()
+    model_options, train_options = _sort_options(model_class, options)
+    _check_folder(model_dir)
+    given, mdata = mdata, as_mudata(mdata, copy=copy)
+    check_key(mdata, key_added)
+    check_owned(mdata, key_added)
+
+    start = time.perf_counter()
+    ensure_split(mdata, key=split_key, seed=seed)
+    with setup_undone(model_class, mdata), _seeded(seed):
+        model_class.setup_mudata(mdata, channels=channels, label_key=label_key)
+        fitted = model_class(mdata, target=target, **model_options)
+        fitted.train(split_key=split_key, **train_options)
+        record = {
+            "model": model,
+            "target": target,
+            "seed": seed,
+            "label_key": label_key,
+            "split_key": split_key,
+            "model_options": model_options,
+            "train_options": train_options,
+            "best_epoch": fitted.best_epoch_,
+            "history": {name: values[name].to_numpy(dtype=float) for name, values in fitted.history_.items()},
+        }
+        write_results(mdata, fitted, key_added, record, split_key=split_key)
+        mdata.uns[key_added]["seconds"] = time.perf_counter() - start
+        if model_dir is not None:
+            _save(fitted, Path(model_dir))
+    return give_back(mdata, given, copy=copy)
+
+
+def _sort_options(model_class: type[RegulatoryModel], options: Mapping[str, Any]) -> tuple[dict, dict]:
+    """Options of the model and of its training; an unknown one is refused before any work is done."""
+    own = {"mdata", "registry", "target", "self", "split_key", "trainer_kwargs"}
+    of_model = set(inspect.signature(model_class.__init__).parameters) - own
+    of_train = (set(inspect.signature(model_class.train).parameters) | _trainer_options()) - own
+    if unknown := [name for name in options if name not in of_model | of_train]:
+        close = difflib.get_close_matches(unknown[0], of_model | of_train, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        msg = (
+            f"Unknown options {unknown}.{hint} The model takes {sorted(of_model)}; training takes "
+            f"{sorted(set(inspect.signature(model_class.train).parameters) - own)}."
+        )
+        raise TypeError(msg)
+    return (
+        {name: value for name, value in options.items() if name in of_model},
+        {name: value for name, value in options.items() if name in of_train},
+    )
+
+
+def _trainer_options() -> set[str]:
+    import lightning.pytorch as pl
+    from scvi.train import Trainer
+
+    return set(inspect.signature(Trainer.__init__).parameters) | set(inspect.signature(pl.Trainer.__init__).parameters)
+
+
+def _check_folder(model_dir: str | Path | None) -> None:
+    if model_dir is not None and Path(model_dir).exists() and not Path(model_dir).is_dir():
+        msg = f"model_dir={str(model_dir)!r} is a file; it must be a folder (or not exist yet)."
+        raise ValueError(msg)
+
+
+def _save(model: RegulatoryModel, folder: Path) -> None:
+    if (folder / "model.pt").exists():
+        logger.warning("Replacing the model in %s.", folder)
+    model.save(str(folder), overwrite=True)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch, and leave its random state afterwards as it was."""
+    import torch
+
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,186 @@
+"""What a model found goes into the object: one place for everything that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _keys as k
+from .. import metrics
+from .._modalities import kind, record_written
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+    from ..models import RegulatoryModel
+
+
+def write_results(
+    mdata: MuData, model: RegulatoryModel, key: str, record: Mapping[str, Any], *, split_key: str | None = None
+) -> None:
+    """Run a model once over the object and write its results under a key; an earlier run's are replaced."""
+    import pandas as pd
+
+    outputs = model.run(mdata)
+    score = outputs.prediction
+    weights = pd.DataFrame(outputs.modality_weights, index=mdata.obs_names, columns=list(model.channels))
+    _remove(mdata, key)
+    values = {f"obsm/{k.latent(key)}": outputs.latent, f"obsm/{k.modality_weights(key)}": weights}
+    values[f"obs/{k.score(key)}"] = score
+    if model.target == "label":
+        predicted = pd.Categorical.from_codes((score > 0.5).astype(int), categories=[k.LOW, k.HIGH])
+        values[f"obs/{k.prediction(key)}"] = predicted
+    for modality, context in outputs.contexts.items():
+        values[f"obsm/{k.context(key, modality)}"] = context
+    for modality, attention in outputs.attention.items():
+        values[f"{modality}/layers/{k.attention(key)}"] = attention
+        record_written(mdata[modality], k.attention(key))
+    for modality, unbound in outputs.unbound.items():
+        values[f"{modality}/obs/{k.unbound(key)}"] = unbound
+    for place, value in values.items():
+        container, name = _container(mdata, place)
+        container[name] = value
+    mdata.uns[key] = {
+        **_plain(record),
+        "channels": {modality: list(names) for modality, names in model.channels.items()},
+        "metrics": _metrics(mdata, model, score, split_key),
+        "written": list(values),
+        "versions": {name: version(name) for name in ("epiattn", "scvi-tools", "torch", "anndata", "mudata")},
+    }
+    package = dict(mdata.uns.get(k.PACKAGE, {}))
+    mdata.uns[k.PACKAGE] = {"schema_version": k.SCHEMA_VERSION, **package}
+
+
+def _metrics(mdata: MuData, model: RegulatoryModel, score: np.ndarray, split_key: str | None) -> dict[str, Any]:
+    """Metrics of each part of the split, or of all observations; empty where there is no truth."""
+    try:
+        truth = model._target(mdata)
+    except ValueError:  # no label or expression in new data
+        return {}
+    if split_key is None:
+        parts = {"all": np.ones(mdata.n_obs, bool)}
+    else:
+        parts = {part: (mdata.obs[split_key] == part).to_numpy() for part in k.PARTS}
+    functions = {
+        "label": {"auc": metrics.roc_auc, "average_precision": metrics.average_precision},
+        "expression": {"r2": metrics.r2, "pearson": metrics.pearson},
+    }[model.target]
+    result: dict[str, Any] = {}
+    for part, rows in parts.items():
+        rows = rows & np.isfinite(truth)
+        values = {name: function(truth[rows], score[rows]) for name, function in functions.items()}
+        result[part] = {"n_obs": int(rows.sum()), **values}
+    return result
+
+
+def _places(key: str, modalities: list[str]) -> list[str]:
+    """All fields that a run may write, as in the record ``written``."""
+    places = [f"obsm/{k.latent(key)}", f"obsm/{k.modality_weights(key)}", f"obs/{k.score(key)}"]
+    places.append(f"obs/{k.prediction(key)}")
+    for modality in modalities:
+        places += [f"obsm/{k.context(key, modality)}", f"{modality}/layers/{k.attention(key)}"]
+        if kind(modality) == k.TF:
+            places.append(f"{modality}/obs/{k.unbound(key)}")
+    return places
+
+
+def _container(mdata: MuData, place: str) -> tuple[Any, str]:
+    *modality, attribute, name = place.split("/")
+    return getattr(mdata[modality[0]] if modality else mdata, attribute), name
+
+
+def _owned(mdata: MuData, key: str) -> set[str]:
+    record = mdata.uns.get(key, {})
+    return {str(place) for place in record.get("written", [])} if isinstance(record, Mapping) else set()
+
+
+def check_owned(mdata: MuData, key: str) -> None:
+    """Refuse to overwrite what another key, or the user, wrote.
+
+    Raises
+    ------
+    ValueError
+        If a field that would be written exists and no earlier run with this key wrote it.
+    """
+    owned = _owned(mdata, key)
+    inputs = [modality for modality in mdata.mod if kind(modality)]
+    taken = []
+    for place in _places(key, inputs):
+        container, name = _container(mdata, place)
+        if name in container and place not in owned:
+            taken.append(place)
+    if key in mdata.uns and not owned:
+        taken.append(f"uns/{key}")
+    if taken:
+        msg = (
+            f"key_added={key!r} would overwrite {taken}, which no earlier run with this key wrote: choose another "
+            "key_added, or delete them."
+        )
+        raise ValueError(msg)
+
+
+def _remove(mdata: MuData, key: str) -> None:
+    """Remove an earlier run's results, so that none of them is taken for the new run's."""
+    for place in _owned(mdata, key):
+        modality = place.split("/")[0]
+        if place.count("/") == 1 or modality in mdata.mod:
+            container, name = _container(mdata, place)
+            if name in container:
+                del container[name]
+
+
+def _plain(value: Any) -> Any:
+    """Only what h5mu and zarr can hold: no tuples, no None, no paths."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple | set):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, bool | int | float | str | np.ndarray | np.generic):
+        return value
+    return str(value)
+
+
+@contextmanager
+def setup_undone(model_class: type[RegulatoryModel], mdata: MuData) -> Iterator[None]:
+    """Leave no trace of scvi-tools' set-up on the object, and no reference to it in scvi-tools' stores."""
+    from scvi.data._constants import _MANAGER_UUID_KEY, _SCVI_UUID_KEY
+
+    keys = (_SCVI_UUID_KEY, _MANAGER_UUID_KEY)
+    before = {name: mdata.uns.pop(name) for name in keys if name in mdata.uns}
+    managers = set(model_class._setup_adata_manager_store)
+    instances = set(model_class._per_instance_manager_store)
+    try:
+        yield
+    finally:
+        for name in keys:
+            mdata.uns.pop(name, None)
+        mdata.uns.update(before)
+        for store, known in (
+            (model_class._setup_adata_manager_store, managers),
+            (model_class._per_instance_manager_store, instances),
+        ):
+            for name in set(store) - known:
+                del store[name]
+
+
+def give_back(mdata: MuData, given: MuData | AnnData, *, copy: bool) -> MuData | AnnData:
+    """The object that the caller expects: results of a wrapped AnnData are copied into it."""
+    from anndata import AnnData
+
+    if not isinstance(given, AnnData):
+        return mdata
+    adata = mdata[k.HISTONE] if copy else given
+    for column in mdata.obs:
+        adata.obs[column] = mdata.obs[column]
+    for name in [name for name in adata.obsm if name not in mdata.obsm]:
+        del adata.obsm[name]
+    for name, values in mdata.obsm.items():
+        if name not in mdata.mod:
+            adata.obsm[name] = values
+    adata.uns.update({name: value for name, value in mdata.uns.items()})
+    return adata
