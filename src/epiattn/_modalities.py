@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy import sparse
+
 from . import _keys as k
 from ._compat import layer_names
 
@@ -81,6 +84,28 @@ def _channels(adata: AnnData, modality: str, chosen: Sequence[str] | None) -> li
         msg = f"mdata[{modality!r}] needs the layers 'beta' and 'position'; missing: {lacking}."
         raise ValueError(msg)
     return channels
+
+
+def expression_of(mdata: MuData) -> np.ndarray:
+    """Expression, shape ``(n_obs,)``; NaN where missing.
+
+    Raises
+    ------
+    ValueError
+        If ``mdata["rna"].X`` is not one numeric column.
+    """
+    values = mdata[k.RNA].X
+    values = values.toarray() if sparse.issparse(values) else values
+    if values is None or values.ndim != 2 or values.shape[1] != 1 or values.dtype.kind not in "biuf":
+        found = "nothing" if values is None else f"{values.dtype} of shape {values.shape}"
+        msg = f"mdata['rna'].X must be one numeric column, the expression; it is {found}."
+        raise ValueError(msg)
+    return values[:, 0].astype(float)
+
+
+def present(mdata: MuData, channels: Channels) -> Channels:
+    """Those of the modalities that an object has."""
+    return {modality: names for modality, names in channels.items() if modality in mdata.mod}
 
 
 def record_written(adata: AnnData, layer: str) -> None:

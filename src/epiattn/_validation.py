@@ -167,7 +167,8 @@ def _check(bad: np.ndarray, values: Any, adata: AnnData, where: str, what: str) 
             rows = np.unique(tagged.tocoo().row[tagged.tocoo().data > 0])
         else:
             rows = np.flatnonzero(bad.any(1))
-        msg = f"{where} has {what}: {int(bad.sum())} in {len(rows)} observations, such as {_some(adata.obs_names[rows])}."
+        some = _some(adata.obs_names[rows])
+        msg = f"{where} has {what}: {int(bad.sum())} in {len(rows)} observations, such as {some}."
         raise ValueError(msg)
 
 

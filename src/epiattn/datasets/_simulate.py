@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys as k
-from .._compat import make_writable
+from epiattn import _keys as k
+from epiattn._compat import make_writable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -82,7 +83,7 @@ def simulate(
     """
     from mudata import MuData
 
-    from ..pp import label
+    from epiattn.pp import label
 
     names = [f"cell_type_{i}" for i in range(cell_types)] if isinstance(cell_types, int) else list(cell_types)
     marks = list(_MARKS) if marks is None else list(marks)
@@ -111,7 +112,7 @@ def simulate(
     return label(mdata)
 
 
-def _observations(rng: np.random.Generator, n_genes: int, names: list[str]):  # noqa: ANN202
+def _observations(rng: np.random.Generator, n_genes: int, names: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     gene = np.tile(np.arange(n_genes), len(names))
@@ -190,7 +191,9 @@ def _tf(rng: np.random.Generator, activity: np.ndarray, n_genes: int, n_tfs: int
     bound = np.clip(0.5 + 0.2 * activity[row] * np.tile(mode, n_types) + rng.normal(0, 0.2, len(row)), 0.05, 1)
     channels = {"binding": bound, "expression": level, "mode": np.tile(mode, n_types)}
     shape = (len(activity), n_tfs)
-    layers = {name: sparse.csr_matrix((v.astype(np.float32), (row, column)), shape=shape) for name, v in channels.items()}
+    layers = {
+        name: sparse.csr_matrix((v.astype(np.float32), (row, column)), shape=shape) for name, v in channels.items()
+    }
     return AnnData(
         layers=layers,
         obs=pd.DataFrame(index=range(len(activity))),

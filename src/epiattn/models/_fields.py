@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scvi.data.fields import LayerField, MuDataLayerField, MuDataNumericalObsField, MuDataWrapper
+from scvi.data.fields import LayerField, MuDataNumericalObsField, MuDataWrapper
 
-from .. import _keys as k
-from .._modalities import Channels, kind
+from epiattn import _keys as k
+from epiattn._modalities import Channels, kind
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from mudata import MuData
-
-LABEL_KEY, EXPRESSION_KEY = "label", "expression"
 
 
 def channel_key(modality: str, channel: str) -> str:
@@ -80,8 +77,8 @@ def _range(state: dict) -> str:
 MuDataChannelField = MuDataWrapper(ChannelField)
 
 
-def make_fields(mdata: MuData, channels: Channels, label_key: str) -> list:
-    """All fields of a MuData."""
+def make_fields(channels: Channels) -> list:
+    """Fields of all inputs. Labels, expression and split are no fields: new data need not have them."""
     fields = []
     for modality, names in channels.items():
         for name in names:
@@ -89,10 +86,4 @@ def make_fields(mdata: MuData, channels: Channels, label_key: str) -> list:
             fields.append(MuDataChannelField(key, name, modality=modality, mod_key=modality, mod_required=True))
         if kind(modality) == k.METHYLATION:
             fields.append(MuDataNumericalObsField(channel_key(modality, k.N_CPG), k.N_CPG, mod_key=modality))
-    if label_key in mdata.obs:
-        fields.append(MuDataNumericalObsField(LABEL_KEY, label_key))
-    if k.RNA in mdata.mod:
-        fields.append(
-            MuDataLayerField(EXPRESSION_KEY, None, is_count_data=False, correct_data_format=False, mod_key=k.RNA)
-        )
     return fields

@@ -11,9 +11,10 @@ import torch
 from scipy import sparse
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .. import _keys as k
-from .._modalities import Channels, kind
-from ..nn import ModalityBatch
+from epiattn import _keys as k
+from epiattn._modalities import Channels, kind
+from epiattn.nn import ModalityBatch
+
 from ._fields import channel_key
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ class CpGStore:
         fixed = (k.BETA, k.POSITION)
         channels = enumerate(self.names)
         return np.array(
-            [1.0 if name in fixed else _root_mean_square(self.values[rows, :, i][valid], 0).item() for i, name in channels],
+            [
+                1.0 if name in fixed else _root_mean_square(self.values[rows, :, i][valid], 0).item()
+                for i, name in channels
+            ],
             np.float32,
         )
 

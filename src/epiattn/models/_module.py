@@ -10,9 +10,10 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
-from .. import _keys as k
-from .._modalities import kind
-from ..nn import ModalityBatch, RegulatoryNetwork, bce_loss, focal_loss, huber_loss, pairwise_loss
+from epiattn import _keys as k
+from epiattn._modalities import kind
+from epiattn.nn import Embedding, ModalityBatch, RegulatoryNetwork, bce_loss, focal_loss, huber_loss, pairwise_loss
+
 from ._loader import TARGET, Batch, RegulatoryDataset, to_numpy
 
 #: Losses by the target that they can learn; the first one is the default.
@@ -99,7 +100,7 @@ class RegulatoryModule(BaseModuleClass):
     def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Batch]:
         return {"batch": {name: tensors[name] for name in self.scaling.modalities if name in tensors}}
 
-    def inference(self, batch: Mapping[str, ModalityBatch], **_: Any) -> dict[str, Any]:
+    def inference(self, batch: Mapping[str, ModalityBatch], **_: Any) -> Embedding:  # type: ignore[override]
         """Embed a batch: ``z``, ``contexts``, ``attention`` and ``modality_weights``."""
         return self.network.embed({name: self.scaling(name, modality) for name, modality in batch.items()})
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys as k
-from .._modalities import kind
-from ..nn import (
-    HistoneCRNN,
-    MethylationRNN,
-    MultiAttentionFusion,
-    RegulatoryNetwork,
-    ScoreHead,
-    TFSelfAttention,
-)
+from epiattn import _keys as k
+from epiattn._modalities import kind
+from epiattn.nn import HistoneCRNN, MethylationRNN, MultiAttentionFusion, RegulatoryNetwork, ScoreHead, TFSelfAttention
+
 from ._base import RegulatoryModel
 
 if TYPE_CHECKING:

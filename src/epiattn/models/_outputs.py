@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from .. import _keys as k
-from .._modalities import Channels, kind
+from epiattn import _keys as k
+from epiattn._modalities import Channels, kind
+
 from ._loader import to_numpy
 
 if TYPE_CHECKING:
     from mudata import MuData
     from torch import Tensor
 
-    from ..nn import Embedding
+    from epiattn.nn import Embedding
 
 
 class Outputs:
@@ -47,7 +48,7 @@ class Outputs:
         self._parts: dict[str, list[np.ndarray]] = {}
         self._attention: dict[str, list[np.ndarray | sparse.csr_matrix]] = {modality: [] for modality in channels}
 
-    def add(self, prediction: Tensor, embedding: Embedding, masks: Mapping[str, Tensor | None]) -> None:
+    def add(self, prediction: Tensor, embedding: Embedding, masks: Mapping[str, Tensor]) -> None:
         """Take the next batch."""
         self._add("prediction", to_numpy(prediction))
         self._add("latent", to_numpy(embedding["z"]))

@@ -10,7 +10,8 @@ import torch
 from scvi.train._progress import ProgressBar as EpochBar
 from torch import Tensor
 
-from .. import metrics
+from epiattn import metrics
+
 from ._loader import TARGET, Batch, to_numpy
 from ._module import RegulatoryModule
 
@@ -90,21 +91,21 @@ class ProgressBar(EpochBar):
 
 
 class BestWeights(pl.Callback):
-    """Keep the weights of the epoch with the lowest validation loss, and restore them at the end."""
+    """Keep a module's weights of the epoch with the lowest validation loss, and restore them at the end."""
 
-    def __init__(self, monitor: str = "loss_validation") -> None:
-        self.monitor = monitor
+    def __init__(self, module: RegulatoryModule, monitor: str = "loss_validation") -> None:
+        self.module, self.monitor = module, monitor
         self.epoch, self.value = -1, float("inf")
         self._weights: dict[str, Tensor] = {}
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: RegulatoryPlan) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Copy the weights if they are the best so far."""
         value = float(trainer.callback_metrics[self.monitor])
         if value < self.value:
             self.epoch, self.value = trainer.current_epoch, value
-            self._weights = {name: tensor.clone() for name, tensor in pl_module.module.state_dict().items()}
+            self._weights = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: RegulatoryPlan) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore them."""
         if self._weights:
-            pl_module.module.load_state_dict(self._weights)
+            self.module.load_state_dict(self._weights)

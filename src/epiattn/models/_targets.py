@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys as k
+from epiattn import _keys as k
 
 if TYPE_CHECKING:
     from mudata import MuData

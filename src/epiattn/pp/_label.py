@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys as k
-from .._logging import logger
-from .._validation import as_mudata
+from epiattn import _keys as k
+from epiattn._logging import logger
+from epiattn._modalities import expression_of
+from epiattn._validation import as_mudata
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -54,15 +55,8 @@ def label(mdata: MuData, *, key_added: str = k.LABEL, copy: bool = False) -> MuD
     if k.RNA not in mdata.mod:
         msg = f"pp.label needs expression in mdata['rna'].X, but the modalities are {list(mdata.mod)}."
         raise ValueError(msg)
-    values = mdata[k.RNA].X
-    values = np.asarray(values.toarray() if hasattr(values, "toarray") else values, dtype=float)
-    if values.ndim != 2 or values.shape[1] != 1:
-        msg = f"mdata['rna'].X must have one column, 'expression'; its shape is {values.shape}."
-        raise ValueError(msg)
-    expression = pd.Series(values[:, 0], index=mdata.obs_names)
-    groups = (
-        mdata.obs[k.CELL_TYPE].astype(str).to_numpy() if k.CELL_TYPE in mdata.obs else np.full(mdata.n_obs, "all")
-    )
+    expression = pd.Series(expression_of(mdata), index=mdata.obs_names)
+    groups = mdata.obs[k.CELL_TYPE].astype(str).to_numpy() if k.CELL_TYPE in mdata.obs else np.full(mdata.n_obs, "all")
     median = expression.groupby(groups).transform("median")
     high = expression > median
     for name, part in high[expression.notna()].groupby(groups[expression.notna()]):

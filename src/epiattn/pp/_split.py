@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _keys as k
-from .._logging import logger
-from .._validation import as_mudata
+from epiattn import _keys as k
+from epiattn._logging import logger
+from epiattn._validation import as_mudata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,9 @@ def _fill_largest_first(sizes: pd.Series, named: Mapping[str, list[str]]) -> dic
     missing = {part: SHARES[part] * sizes.sum() for part in open_parts}
     if k.TRAIN in missing:
         missing[k.TRAIN] = sizes.drop(list(assigned)).sum() - sum(v for p, v in missing.items() if p != k.TRAIN)
-    rest = sorted((name for name in sizes.index if name not in assigned), key=lambda name: (-sizes[name], _natural(name)))
+    rest = sorted(
+        (name for name in sizes.index if name not in assigned), key=lambda name: (-sizes[name], _natural(name))
+    )
     for i, name in enumerate(rest):
         empty = [part for part in open_parts if part not in assigned.values()]
         candidates = empty if len(empty) >= len(rest) - i else open_parts
@@ -168,9 +170,7 @@ def _fill_largest_first(sizes: pd.Series, named: Mapping[str, list[str]]) -> dic
 def _fill_in_order(order: np.ndarray, sizes: pd.Series) -> dict[str, str]:
     """Cut an order of groups where the shares of the observations are reached."""
     middle = (sizes[order].cumsum() - sizes[order] / 2) / sizes.sum()
-    parts = np.where(
-        middle < SHARES[k.TRAIN], k.TRAIN, np.where(middle < 1 - SHARES[k.TEST], k.VALIDATION, k.TEST)
-    )
+    parts = np.where(middle < SHARES[k.TRAIN], k.TRAIN, np.where(middle < 1 - SHARES[k.TEST], k.VALIDATION, k.TEST))
     return dict(zip(order.tolist(), parts.tolist(), strict=True))
 
 

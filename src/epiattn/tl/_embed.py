@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._registry import models
-from .._validation import as_mudata, check_key
+from epiattn._validation import as_mudata, check_key
+
 from ._write import check_owned, give_back, setup_undone, write_results
 
 if TYPE_CHECKING:
     from mudata import MuData
-
-    from ..models import RegulatoryModel
 
 
 def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy: bool = False) -> MuData:
@@ -55,26 +53,12 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
     >>> attn.tl.embed(other, folder).obsm["X_attn"].shape
     (20, 105)
     """
-    model_class = _class_of(Path(model_dir))
+    from epiattn.models import RegulatoryModel
+
+    model = RegulatoryModel.load(model_dir)
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     check_key(mdata, key_added)
     check_owned(mdata, key_added)
-    with setup_undone(model_class, mdata):
-        model = model_class.load(str(model_dir), adata=False)
+    with setup_undone(type(model), mdata):
         write_results(mdata, model, key_added, {"model_dir": str(model_dir), "target": model.target})
     return give_back(mdata, given, copy=copy)
-
-
-def _class_of(folder: Path) -> type[RegulatoryModel]:
-    """The class of a saved model."""
-    if not (folder / "model.pt").is_file():
-        msg = f"No model in {str(folder)!r}: it has no file 'model.pt'. tl.fit(..., model_dir=...) writes one."
-        raise FileNotFoundError(msg)
-    from scvi.model.base import BaseModelClass
-
-    name = BaseModelClass.load_registry(str(folder))["model_name"]
-    for entry in models.values():
-        if (model_class := entry.load()).__name__ == name:
-            return model_class
-    msg = f"The model in {str(folder)!r} is a {name!r}, which this epiattn does not know; known are {list(models)}."
-    raise ValueError(msg)

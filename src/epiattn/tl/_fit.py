@@ -10,17 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import _keys as k
-from .._logging import logger
-from .._registry import models
-from .._validation import as_mudata, check_key
-from ..pp._split import ensure_split
+from epiattn import _keys as k
+from epiattn._logging import logger
+from epiattn._registry import models
+from epiattn._validation import as_mudata, check_key
+from epiattn.pp._split import ensure_split
+
 from ._write import check_owned, give_back, setup_undone, write_results
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from ..models import RegulatoryModel
+    from epiattn.models import RegulatoryModel
 
 
 def fit(

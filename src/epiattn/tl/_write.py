@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _keys as k
-from .. import metrics
-from .._modalities import kind, record_written
+from epiattn import _keys as k
+from epiattn import metrics
+from epiattn._modalities import kind, record_written
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from ..models import RegulatoryModel
+    from epiattn.models import RegulatoryModel
 
 
 def write_results(
@@ -30,7 +30,7 @@ def write_results(
     score = outputs.prediction
     weights = pd.DataFrame(outputs.modality_weights, index=mdata.obs_names, columns=list(model.channels))
     _remove(mdata, key)
-    values = {f"obsm/{k.latent(key)}": outputs.latent, f"obsm/{k.modality_weights(key)}": weights}
+    values: dict[str, Any] = {f"obsm/{k.latent(key)}": outputs.latent, f"obsm/{k.modality_weights(key)}": weights}
     values[f"obs/{k.score(key)}"] = score
     if model.target == "label":
         predicted = pd.Categorical.from_codes((score > 0.5).astype(int), categories=[k.LOW, k.HIGH])
@@ -58,22 +58,21 @@ def write_results(
 
 def _metrics(mdata: MuData, model: RegulatoryModel, score: np.ndarray, split_key: str | None) -> dict[str, Any]:
     """Metrics of each part of the split, or of all observations; empty where there is no truth."""
-    try:
-        truth = model._target(mdata)
-    except ValueError:  # no label or expression in new data
+    truth = model.get_target(mdata)
+    if truth is None:  # new data need not have labels or expression
         return {}
     if split_key is None:
         parts = {"all": np.ones(mdata.n_obs, bool)}
     else:
         parts = {part: (mdata.obs[split_key] == part).to_numpy() for part in k.PARTS}
-    functions = {
+    functions: dict[str, dict[str, Callable[..., float]]] = {
         "label": {"auc": metrics.roc_auc, "average_precision": metrics.average_precision},
         "expression": {"r2": metrics.r2, "pearson": metrics.pearson},
-    }[model.target]
+    }
     result: dict[str, Any] = {}
     for part, rows in parts.items():
         rows = rows & np.isfinite(truth)
-        values = {name: function(truth[rows], score[rows]) for name, function in functions.items()}
+        values = {name: function(truth[rows], score[rows]) for name, function in functions[model.target].items()}
         result[part] = {"n_obs": int(rows.sum()), **values}
     return result
 
@@ -182,5 +181,5 @@ def give_back(mdata: MuData, given: MuData | AnnData, *, copy: bool) -> MuData |
     for name, values in mdata.obsm.items():
         if name not in mdata.mod:
             adata.obsm[name] = values
-    adata.uns.update({name: value for name, value in mdata.uns.items()})
+    adata.uns.update(dict(mdata.uns))
     return adata

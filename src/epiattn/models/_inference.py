@@ -1,0 +1,117 @@
+"""Predictions, embeddings and attention of trained models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from epiattn import _keys as k
+from epiattn._modalities import kind, present
+from epiattn._validation import check_choice
+
+from ._loader import make_loader
+from ._outputs import Outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mudata import MuData
+    from scipy import sparse
+
+    from ._base import RegulatoryModel
+
+
+class InferenceMixin:
+    """What a trained model says, for models on :class:`RegulatoryModel`."""
+
+    @torch.inference_mode()
+    def run(self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512) -> Outputs:
+        """Run the model once over all observations, without gradients, and gather everything that it says.
+
+        Parameters
+        ----------
+        mdata
+            Object to run; ``None``: the one the model was trained on. Needs no label, expression or split.
+        batch_size
+            Observations in a batch.
+
+        Returns
+        -------
+        Predictions, embeddings and attention; the other methods each return a part of it.
+        """
+        mdata = self._validate_anndata(mdata)
+        self._check_if_trained(warn=False, message="The model is not trained yet: call train() first.")
+        self.module.eval()
+        modalities = present(mdata, self.channels)
+        columns = {modality: self._columns(mdata, modality) for modality in modalities if kind(modality) == k.TF}
+        outputs = Outputs(mdata, modalities, columns)
+        for batch in make_loader(self._dataset(mdata), np.arange(mdata.n_obs), batch_size):
+            embedding, generated = self.module(batch, compute_loss=False)
+            masks = {modality: batch[modality].mask for modality in columns}
+            outputs.add(self.module.predict(generated["score"]), embedding, masks)
+        return outputs
+
+    def predict(self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512) -> np.ndarray:
+        """Probability of high expression (or predicted expression), shape ``(n_obs,)``."""
+        return self.run(mdata, batch_size=batch_size).prediction
+
+    def get_latent_representation(
+        self: RegulatoryModel, mdata: MuData | None = None, *, modality: str | None = None, batch_size: int = 512
+    ) -> np.ndarray:
+        """Embedding in the regulatory latent space.
+
+        Parameters
+        ----------
+        mdata
+            Object to embed; ``None``: the one the model was trained on. Needs no label, expression or split.
+        modality
+            Return this modality's context vectors instead of the fused embedding.
+        batch_size
+            Observations in a batch.
+
+        Returns
+        -------
+        Shape ``(n_obs, n_latent)``, float32.
+        """
+        if modality is not None:
+            check_choice("modality", modality, self.channels)
+        outputs = self.run(mdata, batch_size=batch_size)
+        return outputs.latent if modality is None else outputs.contexts[modality]
+
+    def get_attention(
+        self: RegulatoryModel, mdata: MuData | None = None, *, modality: str, batch_size: int = 512
+    ) -> np.ndarray | sparse.csr_matrix:
+        """Attention over the positions of a modality.
+
+        Parameters
+        ----------
+        mdata
+            Object to run; ``None``: the one the model was trained on.
+        modality
+            Which one.
+        batch_size
+            Observations in a batch.
+
+        Returns
+        -------
+        Shape ``(n_obs, n_var)`` of the modality. Bins: each pooled position's weight spread equally over its
+        receptive field; rows sum to 1. CpGs: 0 on empty slots; rows sum to 1, or 0 where there is no CpG. TFs: CSR
+        on bound TFs only (mean over queries); the rest of a row's sum is on unbound TFs.
+        """
+        check_choice("modality", modality, self.channels)
+        return self.run(mdata, batch_size=batch_size).attention[modality]
+
+    def get_modality_weights(
+        self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512
+    ) -> pd.DataFrame:
+        """Weight of each modality in the fusion: mean over heads, divided by its uniform share (1 is uniform).
+
+        Returns
+        -------
+        A DataFrame, observations x modalities.
+        """
+        import pandas as pd
+
+        outputs = self.run(mdata, batch_size=batch_size)
+        return pd.DataFrame(outputs.modality_weights, index=outputs.obs_names, columns=list(self.channels))

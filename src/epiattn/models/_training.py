@@ -1,0 +1,136 @@
+"""Training of models."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from lightning.pytorch.callbacks import EarlyStopping
+from scvi.train import TrainRunner
+
+from epiattn import _keys as k
+from epiattn._logging import logger
+from epiattn._settings import settings
+
+from ._loader import RegulatoryDataModule
+from ._plan import BestWeights, ProgressBar, RegulatoryPlan
+from ._targets import check_classes, split_rows
+
+if TYPE_CHECKING:
+    from ._base import RegulatoryModel
+
+#: Observations that training passes by default, and the bounds of the number of epochs that this gives.
+_N_SEEN, _EPOCHS = 180_000, (15, 100)
+
+
+class TrainingMixin:
+    """``train``, for models on :class:`RegulatoryModel`."""
+
+    def train(
+        self: RegulatoryModel,
+        max_epochs: int | None = None,
+        *,
+        batch_size: int = 64,
+        lr: float = 1e-2,
+        weight_decay: float = 0.3,
+        early_stopping: bool = True,
+        early_stopping_patience: int | None = None,
+        split_key: str = k.SPLIT,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train on the observations of the training split; the epoch with the lowest validation loss is kept.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training data; ``None``: 15, and up to 100 where the training set is small.
+        batch_size
+            Observations in a step.
+        lr
+            Highest learning rate of the one-cycle schedule.
+        weight_decay
+            Weight decay of AdamW. It and the high learning rate keep the network from over-fitting.
+        early_stopping
+            Stop when the validation loss has not improved for ``early_stopping_patience`` epochs.
+        early_stopping_patience
+            That number of epochs; ``None``: a third of ``max_epochs``.
+        split_key
+            Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
+            without a value there, or without a target, are left out.
+        accelerator, devices
+            Where to train; passed to Lightning.
+        **trainer_kwargs
+            Further arguments of :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        ValueError
+            If there is no target or no split, a part is empty, or the training part has one class only.
+        """
+        mdata = self._validate_anndata(None)
+        target = self.get_target(mdata)
+        if target is None:
+            label_key = self.registry_["setup_args"]["label_key"]
+            where = {"label": f"labels in obs[{label_key!r}]", "expression": "expression in mdata['rna'].X"}[
+                self.target
+            ]
+            msg = f"Training needs {where}; epiattn.pp.label(mdata) makes labels from expression."
+            raise ValueError(msg)
+        rows = split_rows(mdata, target, split_key)
+        if self.target == "label":
+            check_classes(target, rows)
+        dataset = self._dataset(mdata, target=target)
+        if not self.is_trained_:
+            self.module.scaling.fit(dataset, rows[k.TRAIN])
+        if max_epochs is None:
+            max_epochs = int(np.clip(round(_N_SEEN / len(rows[k.TRAIN])), *_EPOCHS))
+        best = BestWeights(self.module)
+        callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
+        if early_stopping:
+            patience = max(1, max_epochs // 3) if early_stopping_patience is None else early_stopping_patience
+            callbacks.append(EarlyStopping("loss_validation", patience=patience))
+        if not trainer_kwargs.setdefault("enable_progress_bar", settings.progress):
+            callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+        with quiet():
+            TrainRunner(
+                self,
+                training_plan=RegulatoryPlan(self.module, lr=lr, weight_decay=weight_decay),
+                data_splitter=RegulatoryDataModule(dataset, rows, batch_size),
+                max_epochs=max_epochs,
+                accelerator=accelerator,
+                devices=devices,
+                check_val_every_n_epoch=1,
+                callbacks=callbacks,
+                simple_progress_bar=False,
+                **trainer_kwargs,
+            )()
+        self.best_epoch_ = best.epoch
+        logger.info(
+            "Trained for %d epochs; kept epoch %d (validation loss %.4f).",
+            len(self.history_["loss_train"]),
+            best.epoch + 1,
+            best.value,
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Lightning's and scvi-tools' remarks on devices, loaders and files; ours say what a user needs."""
+    names = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "scvi")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
