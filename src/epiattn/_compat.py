@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
     from mudata import MuData
 
@@ -19,15 +22,14 @@ def make_writable(mdata: MuData) -> None:
     mdata._axis = int(mdata.axis)
 
 
-def wrap(adata: AnnData, modality: str) -> MuData:
-    """One AnnData as a MuData that shares it; ``obs`` keeps its column names (mudata 0.3 would prefix them)."""
+def new_mudata(modalities: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
+    """A MuData that shares its modalities, with these ``obs`` columns (mudata 0.3 would pull the modalities' in)."""
     import mudata
     from mudata import MuData
 
-    if hasattr(mudata, "set_options") and mudata.__version__ < "0.4":
-        with mudata.set_options(pull_on_update=False):
-            mdata = MuData({modality: adata})
-    else:
-        mdata = MuData({modality: adata})
-    mdata.obs = adata.obs.copy()
+    pulls = hasattr(mudata, "set_options")  # 0.3; gone in 0.4
+    with mudata.set_options(pull_on_update=False) if pulls else nullcontext():
+        mdata = MuData(dict(modalities))
+    mdata.obs = obs.copy()
+    make_writable(mdata)
     return mdata

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from . import _keys as k
-from ._compat import make_writable, wrap
+from ._compat import make_writable, new_mudata
 from ._modalities import Channels, kind
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def as_mudata(data: Any, *, copy: bool = False) -> MuData:
     elif any(part.is_view for part in parts):
         msg = "The object is a view of another one: pass a copy (mdata = mdata.copy()), or use copy=True."
         raise ValueError(msg)
-    mdata = wrap(data, k.HISTONE) if isinstance(data, AnnData) else data
+    mdata = new_mudata({k.HISTONE: data}, data.obs) if isinstance(data, AnnData) else data
     _check_observations(mdata)
     version = str(mdata.uns.get(k.PACKAGE, {}).get("schema_version", k.SCHEMA_VERSION))
     if version != k.SCHEMA_VERSION:

@@ -52,8 +52,8 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     """
     from sklearn.metrics import average_precision_score
 
-    y_true = np.asarray(y_true).astype(int)
-    if y_true.min(initial=1) == y_true.max(initial=0):
+    y_true = np.asarray(y_true).astype(bool)
+    if y_true.all() or not y_true.any():  # an empty array too
         return float("nan")
     return float(average_precision_score(y_true, np.asarray(y_score)))
 

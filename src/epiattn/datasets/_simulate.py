@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epiattn import _keys as k
-from epiattn._compat import make_writable
+from epiattn._compat import new_mudata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +81,6 @@ def simulate(
     >>> mdata["histone"].shape
     (100, 40)
     """
-    from mudata import MuData
-
     from epiattn.pp import label
 
     names = [f"cell_type_{i}" for i in range(cell_types)] if isinstance(cell_types, int) else list(cell_types)
@@ -96,19 +94,14 @@ def simulate(
         raise ValueError(msg)
     rng = np.random.default_rng(seed)
     obs = _observations(rng, n_genes, names)
-    activity = obs["activity"].to_numpy()
     modalities = {
-        k.HISTONE: _histone(rng, activity, marks, n_bins, bin_size),
-        k.METHYLATION: _methylation(rng, activity, n_genes, max_cpgs, n_bins * bin_size // 2),
-        k.TF: _tf(rng, activity, n_genes, n_tfs),
-        k.RNA: _rna(rng, activity),
+        k.HISTONE: _histone(rng, obs, marks, n_bins, bin_size),
+        k.METHYLATION: _methylation(rng, obs, n_genes, max_cpgs, n_bins * bin_size // 2),
+        k.TF: _tf(rng, obs, n_genes, n_tfs),
+        k.RNA: _rna(rng, obs),
     }
-    for adata in modalities.values():
-        adata.obs_names = obs.index
-    mdata = MuData(modalities)
-    mdata.obs = obs
+    mdata = new_mudata(modalities, obs)
     mdata.uns[k.PACKAGE] = {"schema_version": k.SCHEMA_VERSION, "simulated": {"seed": seed}}
-    make_writable(mdata)
     return label(mdata)
 
 
@@ -135,10 +128,11 @@ def _observations(rng: np.random.Generator, n_genes: int, names: list[str]) -> p
     )
 
 
-def _histone(rng: np.random.Generator, activity: np.ndarray, marks: list[str], n_bins: int, bin_size: int) -> AnnData:
+def _histone(rng: np.random.Generator, obs: pd.DataFrame, marks: list[str], n_bins: int, bin_size: int) -> AnnData:
     import pandas as pd
     from anndata import AnnData
 
+    activity = obs["activity"].to_numpy()
     start = (np.arange(n_bins) - n_bins // 2) * bin_size
     middle = start + bin_size / 2
     on, off = 1 / (1 + np.exp(-2 * activity)), 1 / (1 + np.exp(2 * activity))
@@ -150,13 +144,14 @@ def _histone(rng: np.random.Generator, activity: np.ndarray, marks: list[str], n
         noise = rng.gamma(3, 1 / 3, size=len(activity))
         layers[mark] = rng.poisson(0.3 + 12 * (height * noise)[:, None] * peak).astype(np.float32)
     var = pd.DataFrame({"start": start, "end": start + bin_size}, index=[f"bin_{i:03d}" for i in range(n_bins)])
-    return AnnData(layers=layers, obs=pd.DataFrame(index=range(len(activity))), var=var)
+    return AnnData(layers=layers, obs=pd.DataFrame(index=obs.index), var=var)
 
 
-def _methylation(rng: np.random.Generator, activity: np.ndarray, n_genes: int, max_cpgs: int, window: int) -> AnnData:
+def _methylation(rng: np.random.Generator, obs: pd.DataFrame, n_genes: int, max_cpgs: int, window: int) -> AnnData:
     import pandas as pd
     from anndata import AnnData
 
+    activity = obs["activity"].to_numpy()
     n_cpg = rng.integers(1, max_cpgs + 1, n_genes) * (rng.random(n_genes) > 0.2)
     n_cpg = np.tile(n_cpg, len(activity) // n_genes).astype(np.int32)
     valid = np.arange(max_cpgs) < n_cpg[:, None]
@@ -168,18 +163,19 @@ def _methylation(rng: np.random.Generator, activity: np.ndarray, n_genes: int, m
     layers = {k.BETA: beta.astype(np.float32), k.POSITION: position.astype(np.float32)}
     adata = AnnData(
         layers=layers,
-        obs=pd.DataFrame({k.N_CPG: n_cpg}, index=range(len(activity))),
+        obs=pd.DataFrame({k.N_CPG: n_cpg}, index=obs.index),
         var=pd.DataFrame(index=[f"cpg_{i:03d}" for i in range(max_cpgs)]),
     )
     adata.uns["window"] = window
     return adata
 
 
-def _tf(rng: np.random.Generator, activity: np.ndarray, n_genes: int, n_tfs: int) -> AnnData:
+def _tf(rng: np.random.Generator, obs: pd.DataFrame, n_genes: int, n_tfs: int) -> AnnData:
     import pandas as pd
     from anndata import AnnData
     from scipy import sparse
 
+    activity = obs["activity"].to_numpy()
     n_types = len(activity) // n_genes
     regulon = sparse.random_array((n_genes, n_tfs), density=0.1, format="coo", rng=rng)
     mode = np.where(rng.random(regulon.nnz) < 0.8, 1.0, -1.0)
@@ -196,18 +192,19 @@ def _tf(rng: np.random.Generator, activity: np.ndarray, n_genes: int, n_tfs: int
     }
     return AnnData(
         layers=layers,
-        obs=pd.DataFrame(index=range(len(activity))),
+        obs=pd.DataFrame(index=obs.index),
         var=pd.DataFrame(index=[f"TF{i:03d}" for i in range(n_tfs)]),
     )
 
 
-def _rna(rng: np.random.Generator, activity: np.ndarray) -> AnnData:
+def _rna(rng: np.random.Generator, obs: pd.DataFrame) -> AnnData:
     import pandas as pd
     from anndata import AnnData
 
+    activity = obs["activity"].to_numpy()
     expression = np.log2(1 + np.exp(1.5 * activity + 2 + rng.normal(0, 0.8, len(activity))))
     return AnnData(
         expression[:, None].astype(np.float32),
-        obs=pd.DataFrame(index=range(len(activity))),
+        obs=pd.DataFrame(index=obs.index),
         var=pd.DataFrame(index=["expression"]),
     )

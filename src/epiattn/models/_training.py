@@ -77,10 +77,8 @@ class TrainingMixin:
         target = self.get_target(mdata)
         if target is None:
             label_key = self.registry_["setup_args"]["label_key"]
-            where = {"label": f"labels in obs[{label_key!r}]", "expression": "expression in mdata['rna'].X"}[
-                self.target
-            ]
-            msg = f"Training needs {where}; epiattn.pp.label(mdata) makes labels from expression."
+            needed = {"label": f"labels in obs[{label_key!r}]", "expression": "expression in mdata['rna'].X"}
+            msg = f"Training needs {needed[self.target]}; epiattn.pp.label(mdata) makes labels from expression."
             raise ValueError(msg)
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
