@@ -7,7 +7,7 @@ import pytest
 import epiattn as attn
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _quiet():
     attn.settings.verbosity = "warning"
 

@@ -57,6 +57,9 @@ def find_channels(mdata: MuData, chosen: Mapping[str, Sequence[str]] | None = No
             f"{list(mdata.mod)}."
         )
         raise ValueError(msg)
+    if dotted := [name for name in available if "." in name]:
+        msg = f"Modality names must not contain dots (PyTorch refuses them): rename {dotted}."
+        raise ValueError(msg)
     return {name: _channels(mdata[name], name, None if chosen is None else chosen[name]) for name in available}
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def channel_key(modality: str, channel: str) -> str:
-    """Registry key of one channel."""
-    return f"{modality}/{channel}"
+    """Registry key of one channel; scvi-tools' registry takes no dots, marks such as H2A.Z have one."""
+    return f"{modality}/{channel}".replace(".", "\N{ONE DOT LEADER}")
 
 
 class ChannelField(LayerField):

@@ -71,7 +71,7 @@ class TrainingMixin:
         Raises
         ------
         ValueError
-            If there is no target or no split, a part is empty, or the training part has one class only.
+            If there is no target or no split, a part is empty, or the training or validation part has one class only.
         """
         mdata = self._validate_anndata(None)
         target = self.get_target(mdata)
@@ -108,9 +108,9 @@ class TrainingMixin:
                 simple_progress_bar=False,
                 **trainer_kwargs,
             )()
-        self.best_epoch_ = best.epoch
+        self.best_epoch_ = best.epoch + 1
         logger.info(
-            "Trained for %d epochs; kept epoch %d (validation loss %.4f).",
+            "Epochs trained: %d. Kept: epoch %d, with a validation loss of %.4f.",
             len(self.history_["loss_train"]),
             best.epoch + 1,
             best.value,

@@ -67,6 +67,8 @@ class HistoneCRNN(nn.Module):
         self.pool = nn.MaxPool1d(pool_size, stride=pool_size, padding=pool_size // 2)
         self.rnn = nn.LSTM(n_kernels, n_hidden, batch_first=True, bidirectional=True)
         self.attention = AdditiveAttention(2 * n_hidden, n_attention)
+        #: Share of each bin in the attention of each pooled position, shape ``(positions, n_bins)``.
+        self.bins: Tensor
         self.register_buffer("bins", _receptive_field(n_bins, kernel_size, pool_size), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -84,6 +86,10 @@ class HistoneCRNN(nn.Module):
         Context, shape ``(batch, n_context)``, and attention over bins, shape ``(batch, n_bins)``: each pooled
         position's weight is spread equally over the bins of its receptive field, a row sums to 1.
         """
+        if x.shape[1:] != (self.convolution.in_channels, self.bins.shape[1]):
+            expected = (self.convolution.in_channels, self.bins.shape[1])
+            msg = f"Expected (n_marks, n_bins) = {expected} for each observation, got {tuple(x.shape[1:])}."
+            raise ValueError(msg)
         features = self.pool(torch.relu(self.norm(self.convolution(x))))
         states, _ = self.rnn(features.transpose(1, 2))
         context, weights = self.attention(states)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 def bce_loss(logit: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy of labels in {0, 1}, shape ``(batch,)``, from logits."""
-    return F.binary_cross_entropy_with_logits(logit, target)
+    return F.binary_cross_entropy_with_logits(logit, target.to(logit.dtype))
 
 
 def focal_loss(logit: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
@@ -18,8 +18,9 @@ def focal_loss(logit: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
     ----------
     Lin et al., ICCV (2017), arXiv 1708.02002.
     """
-    log_likelihood = F.logsigmoid(logit * (2 * target - 1))
-    return -((1 - log_likelihood.exp()) ** gamma * log_likelihood).mean()
+    margin = logit * (2 * target - 1)
+    # (1 - p)^gamma through log(1 - p) = log sigmoid(-margin): no cancellation, finite gradients at any gamma.
+    return -((gamma * F.logsigmoid(-margin)).exp() * F.logsigmoid(margin)).mean()
 
 
 def huber_loss(prediction: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ._attention import AdditiveAttention
@@ -34,7 +35,7 @@ class MethylationRNN(nn.Module):
         self.rnn = DynamicBiLSTM(n_channels, n_hidden)
         self.attention = AdditiveAttention(2 * n_hidden, n_attention)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embed the CpGs of a batch of genes.
 
         Parameters
@@ -42,7 +43,7 @@ class MethylationRNN(nn.Module):
         x
             CpGs, shape ``(batch, slots, n_channels)``, valid ones first, in 5' to 3' order.
         mask
-            ``True`` where a slot holds a CpG, shape ``(batch, slots)``.
+            ``True`` where a slot holds a CpG, shape ``(batch, slots)``; ``None``: everywhere.
 
         Returns
         -------
@@ -51,5 +52,7 @@ class MethylationRNN(nn.Module):
         """
         if x.shape[1] == 0:
             return x.new_zeros(len(x), self.n_context), x.new_zeros(len(x), 0)
+        if mask is None:
+            mask = x.new_ones(x.shape[:2], dtype=torch.bool)
         x = x.masked_fill(~mask[..., None], 0.0)
         return self.attention(self.rnn(x, mask.sum(1)), mask)

@@ -54,7 +54,10 @@ class RegulatoryNetwork(nn.Module):
 
     def embed(self, batch: Mapping[str, ModalityBatch]) -> Embedding:
         """Embed a batch; a modality that is absent from ``batch`` counts as not measured in all observations."""
-        first = next(batch[name] for name in self.encoders if name in batch)
+        first = next((batch[name] for name in self.encoders if name in batch), None)
+        if first is None:
+            msg = f"The batch holds none of the modalities {list(self.encoders)}; it holds {list(batch)}."
+            raise ValueError(msg)
         n_obs, device = len(first.present), first.present.device
         nowhere = torch.zeros(n_obs, dtype=torch.bool, device=device)
         present = {name: batch[name].present if name in batch else nowhere for name in self.encoders}

@@ -55,6 +55,9 @@ class TFSelfAttention(nn.Module):
         Context, shape ``(batch, n_context)``, and the attention that each TF receives, as a mean over all queries,
         shape ``(batch, n_tfs)``; a row sums to 1.
         """
+        if x.shape[1] != self.n_tfs:
+            msg = f"Expected {self.n_tfs} TFs for each observation, got {x.shape[1]}."
+            raise ValueError(msg)
         if self.training and len(x) == 1:
             msg = "A training batch holds one observation only; batch normalisation over TFs needs at least two."
             raise ValueError(msg)
@@ -82,7 +85,7 @@ class TFSelfAttention(nn.Module):
         token_received = torch.einsum("bq,bqk->bk", count / self.n_tfs, weights)
 
         output = token_output[:, -1:].repeat(1, self.n_tfs, 1)
-        output[gene, tf] = token_output[gene, slot]
+        output[gene, tf] = token_output[gene, slot].to(output.dtype)  # under mixed precision they may differ
         received = (token_received[:, -1:] / count[:, -1:].clamp(min=1)).repeat(1, self.n_tfs)
-        received[gene, tf] = token_received[gene, slot]
+        received[gene, tf] = token_received[gene, slot].to(received.dtype)
         return output, received

@@ -43,6 +43,8 @@ def fit(
     Modalities, marks and channels are found by name; where there is no split, whole chromosomes are held out; signal
     is normalised inside the model. The same in explicit scvi-tools steps::
 
+        import scvi
+
         attn.pp.split(mdata)
         scvi.settings.seed = 0
         attn.models.MultiAttention.setup_mudata(mdata)

@@ -1,0 +1,35 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import mudata
+import pytest
+from typer.testing import CliRunner
+
+from epiattn.cli import app
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # scanpy's and matplotlib's, on the way to the picture
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_demo_writes_data_picture_and_model(tmp_path):
+    output = run("demo", "--output", tmp_path / "demo", "--n-genes", 120)
+    assert "ROC AUC" in output
+    assert "Next, in Python" in output
+    mdata = mudata.read_h5mu(tmp_path / "demo" / "demo.h5mu")
+    assert {"X_attn", "X_umap"} <= set(mdata.obsm.keys())
+    assert (tmp_path / "demo" / "umap.png").stat().st_size > 10_000
+    assert (tmp_path / "demo" / "model" / "model.pt").exists()
+
+
+def test_simulate_fit_embed(tmp_path):
+    run("simulate", "-o", tmp_path / "data.h5mu", "--n-genes", 100, "--cell-types", 1)
+    run("fit", tmp_path / "data.h5mu", "-o", tmp_path / "fit.h5mu", "--model-dir", tmp_path / "m", "--max-epochs", 1)
+    run("embed", tmp_path / "data.h5mu", tmp_path / "m", "-o", tmp_path / "new.h5mu")
+    fitted, embedded = (mudata.read_h5mu(tmp_path / name).obsm["X_attn"] for name in ("fit.h5mu", "new.h5mu"))
+    assert (fitted == embedded).all()
