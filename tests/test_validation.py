@@ -138,10 +138,17 @@ def test_a_backed_object(mdata, tmp_path):
     backed.file.close()
 
 
-@pytest.mark.parametrize("convert", [
-    lambda x: x.astype(np.int64), lambda x: x.astype(np.float64), np.asfortranarray, sparse.csr_matrix, sparse.csc_matrix,
-    sparse.csr_array,
-], ids=["int64", "float64", "fortran", "csr", "csc", "csr_array"])  # fmt: skip
+LAYOUTS = {
+    "int64": lambda x: x.astype(np.int64),
+    "float64": lambda x: x.astype(np.float64),
+    "fortran": np.asfortranarray,
+    "csr": sparse.csr_matrix,
+    "csc": sparse.csc_matrix,
+    "csr_array": sparse.csr_array,
+}
+
+
+@pytest.mark.parametrize("convert", LAYOUTS.values(), ids=LAYOUTS)
 def test_any_layout_and_type_gives_the_same_numbers(mdata, convert):
     expected = attn.tl.fit(mdata, copy=True, **QUICK).obsm["X_attn"]
     for name in ("H3K4me3", "DNase"):

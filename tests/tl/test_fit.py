@@ -143,6 +143,7 @@ def test_any_subset_of_modalities(mdata, modalities):
     assert list(subset.obsm["attn_modality"].columns) == modalities
 
 
+@pytest.mark.filterwarnings("ignore:Cannot join columns", "ignore:var_names are not unique")
 def test_several_resolutions_get_an_encoder_each(mdata):
     coarse = mdata["histone"][:, ::2].copy()
     modalities = {"histone": mdata["histone"].copy(), "histone_500bp": coarse}

@@ -128,6 +128,7 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", "The method mod_names", FutureWarning)  # scvi-tools with mudata
             yield
     finally:
         for each, level in zip(loggers, levels, strict=True):
