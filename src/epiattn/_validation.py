@@ -49,7 +49,7 @@ def as_mudata(data: Any, *, copy: bool = False) -> MuData:
     elif any(part.is_view for part in parts):
         msg = "The object is a view of another one: pass a copy (mdata = mdata.copy()), or use copy=True."
         raise ValueError(msg)
-    mdata = new_mudata({k.HISTONE: data}, data.obs) if isinstance(data, AnnData) else data
+    mdata = _wrap(data) if isinstance(data, AnnData) else data
     _check_observations(mdata)
     version = str(mdata.uns.get(k.PACKAGE, {}).get("schema_version", k.SCHEMA_VERSION))
     if version != k.SCHEMA_VERSION:
@@ -60,6 +60,32 @@ def as_mudata(data: Any, *, copy: bool = False) -> MuData:
         raise ValueError(msg)
     make_writable(mdata)
     return mdata
+
+
+def _wrap(adata: AnnData) -> MuData:
+    mdata = new_mudata({k.HISTONE: adata}, adata.obs)
+    mdata.obsm.update({name: values for name, values in adata.obsm.items() if name != k.HISTONE})
+    mdata.uns.update(dict(adata.uns))
+    return mdata
+
+
+def give_back(mdata: MuData, given: MuData | AnnData, *, copy: bool) -> MuData | AnnData:
+    """The object that the caller expects: results of a wrapped AnnData are copied into it."""
+    from anndata import AnnData
+
+    if not isinstance(given, AnnData):
+        return mdata
+    adata = mdata[k.HISTONE] if copy else given
+    adata.obs = mdata.obs.copy()
+    for name in [name for name in adata.obsm if name not in mdata.obsm]:
+        del adata.obsm[name]
+    for name, values in mdata.obsm.items():
+        if name not in mdata.mod:
+            adata.obsm[name] = values
+    own = adata.uns.get(k.PACKAGE, {})  # notes which layers the package wrote
+    adata.uns.update(dict(mdata.uns))
+    adata.uns[k.PACKAGE] = {**own, **mdata.uns.get(k.PACKAGE, {}), "written": own.get("written", [])}
+    return adata
 
 
 def _check_observations(mdata: MuData) -> None:

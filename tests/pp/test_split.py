@@ -23,6 +23,14 @@ def test_default_holds_whole_chromosomes_out_at_70_15_15(mdata):
     assert shares["test"] == pytest.approx(0.15, abs=0.03)
 
 
+def test_an_anndata_comes_back_with_the_split(mdata):
+    adata = mdata["histone"].copy()
+    adata.obs = mdata.obs.copy()
+    assert attn.pp.split(adata) is adata
+    assert set(adata.obs["split"]) == {"train", "validation", "test"}
+    assert "splits" in adata.uns["epiattn"]
+
+
 def test_default_is_deterministic(mdata):
     first = attn.pp.split(mdata.copy(), seed=1).obs["split"]
     second = attn.pp.split(mdata, seed=2).obs["split"]

@@ -184,6 +184,20 @@ def test_histone_only_anndata_comes_back_with_the_results(mdata):
     assert "X_b" not in adata.obsm
 
 
+def test_fitting_an_anndata_again_replaces_its_results_and_nothing_else(mdata):
+    adata = ad.AnnData(obs=mdata.obs, var=mdata["histone"].var, layers=dict(mdata["histone"].layers))
+    adata.obsm["X_mine"] = np.ones((adata.n_obs, 2))
+    adata.uns["mine"] = "kept"
+    first = attn.tl.fit(adata, **QUICK).obsm["X_attn"].copy()
+    np.testing.assert_array_equal(attn.tl.fit(adata, **QUICK).obsm["X_attn"], first)
+    assert "attn_attention" not in list(adata.uns["attn"]["channels"]["histone"])
+    assert (adata.obsm["X_mine"] == 1).all()
+    assert adata.uns["mine"] == "kept"
+    adata.obs["expression"] = mdata["rna"].X[:, 0]
+    attn.tl.fit(adata, key_added="b", **QUICK)
+    np.testing.assert_array_equal(adata.obsm["X_attn"], first)
+
+
 def test_copy_leaves_the_object_alone(mdata):
     assert attn.tl.fit(mdata, copy=True, **QUICK) is not mdata
     assert "X_attn" not in mdata.obsm

@@ -10,13 +10,13 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn._logging import logger
-from epiattn._validation import as_mudata
+from epiattn._validation import as_mudata, give_back
 
 if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
 
-#: Shares of the genes that a part gets when it is not named.
+#: Shares of the observations that a part gets when it is not named.
 SHARES = {k.TRAIN: 0.70, k.VALIDATION: 0.15, k.TEST: 0.15}
 
 
@@ -44,7 +44,7 @@ def split(
         ``"random"``: by gene.
     validation, test
         Groups of that column to hold out, such as ``("chr14", "chr19")``. What is not named is filled with groups up
-        to about 15 % of the genes each, the same ones every time.
+        to about 15 % of the observations each, the same ones every time.
     seed
         Seed of ``by="random"``.
     key_added
@@ -72,7 +72,7 @@ def split(
     """
     import pandas as pd
 
-    mdata = as_mudata(mdata, copy=copy)
+    given, mdata = mdata, as_mudata(mdata, copy=copy)
     groups = _groups(mdata, by)
     named = {k.VALIDATION: _named(validation, "validation"), k.TEST: _named(test, "test")}
     sizes = groups.value_counts()
@@ -91,7 +91,7 @@ def split(
         raise ValueError(msg)
     mdata.obs[key_added] = pd.Categorical(values.to_numpy(), categories=list(k.PARTS))
     _record(mdata, key_added, by=by, seed=seed, assigned=assigned, values=values)
-    return mdata
+    return give_back(mdata, given, copy=copy)
 
 
 def ensure_split(mdata: MuData, *, key: str = k.SPLIT, seed: int = 0) -> None:

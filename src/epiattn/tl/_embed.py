@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epiattn._validation import as_mudata, check_key
+from epiattn._validation import as_mudata, check_key, give_back
 
-from ._write import check_owned, give_back, setup_undone, write_results
+from ._write import check_owned, setup_undone, write_results
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from epiattn import _keys as k
 from epiattn._logging import logger
 from epiattn._registry import models
-from epiattn._validation import as_mudata, check_key
+from epiattn._validation import as_mudata, check_key, give_back
 from epiattn.pp._split import ensure_split
 
-from ._write import check_owned, give_back, setup_undone, write_results
+from ._write import check_owned, setup_undone, write_results
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -14,7 +14,6 @@ from epiattn import metrics
 from epiattn._modalities import kind, record_written
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from mudata import MuData
 
     from epiattn.models import RegulatoryModel
@@ -165,21 +164,3 @@ def setup_undone(model_class: type[RegulatoryModel], mdata: MuData) -> Iterator[
         ):
             for name in set(store) - known:
                 del store[name]
-
-
-def give_back(mdata: MuData, given: MuData | AnnData, *, copy: bool) -> MuData | AnnData:
-    """The object that the caller expects: results of a wrapped AnnData are copied into it."""
-    from anndata import AnnData
-
-    if not isinstance(given, AnnData):
-        return mdata
-    adata = mdata[k.HISTONE] if copy else given
-    for column in mdata.obs:
-        adata.obs[column] = mdata.obs[column]
-    for name in [name for name in adata.obsm if name not in mdata.obsm]:
-        del adata.obsm[name]
-    for name, values in mdata.obsm.items():
-        if name not in mdata.mod:
-            adata.obsm[name] = values
-    adata.uns.update(dict(mdata.uns))
-    return adata
