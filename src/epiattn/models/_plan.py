@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scvi.train._progress import ProgressBar as EpochBar
 from torch import Tensor
+from tqdm import tqdm
 
 from epiattn import metrics
 
@@ -82,7 +83,11 @@ class RegulatoryPlan(pl.LightningModule):
 
 
 class ProgressBar(EpochBar):
-    """scvi-tools' bar of epochs, with nothing but the losses and metrics behind it."""
+    """scvi-tools' bar of epochs, on standard error, with nothing but the losses and metrics behind it."""
+
+    def init_train_tqdm(self, trainer: pl.Trainer) -> tqdm:
+        """The bar."""
+        return tqdm(total=trainer.max_epochs, desc="Training", disable=self.is_disabled, dynamic_ncols=True)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Quantities of the last epoch."""
