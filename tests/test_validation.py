@@ -15,7 +15,7 @@ from epiattn._validation import as_mudata
 QUICK = {"max_epochs": 1, "batch_size": 256}
 
 
-def fails(mdata, error, message, **options):
+def check_fails(mdata, error, message, **options):
     """Fitting fails with this message, and nothing was written."""
     before = set(mdata.obsm.keys()) if hasattr(mdata, "obsm") else set()
     with pytest.raises(error, match=message):
@@ -26,27 +26,27 @@ def fails(mdata, error, message, **options):
 
 @pytest.mark.parametrize("thing", [None, "data.h5mu", pd.DataFrame({"a": [1]}), np.zeros((3, 3))])
 def test_another_type(thing):
-    fails(thing, TypeError, "Expected a MuData")
+    check_fails(thing, TypeError, "Expected a MuData")
 
 
 def test_no_input_modality(mdata):
-    fails(mudata.MuData({"rna": mdata["rna"].copy()}), ValueError, "No input modality")
+    check_fails(mudata.MuData({"rna": mdata["rna"].copy()}), ValueError, "No input modality")
 
 
 def test_a_modality_without_layers(mdata):
     for name in [name for name in mdata["histone"].layers if name is not None]:
         del mdata["histone"].layers[name]
-    fails(mdata, ValueError, r"mdata\['histone'\] has no channel")
+    check_fails(mdata, ValueError, r"mdata\['histone'\] has no channel")
 
 
 def test_unpaired_modalities(mdata):
     modalities = {"histone": mdata["histone"].copy(), "tf": mdata["tf"][5:].copy()}
-    fails(mudata.MuData(modalities), ValueError, r"Unpaired observations: mdata\['tf'\] has 395 of")
+    check_fails(mudata.MuData(modalities), ValueError, r"Unpaired observations: mdata\['tf'\] has 395 of")
 
 
 def test_modalities_in_another_order(mdata):
     shuffled = mdata["tf"][::-1].copy()
-    fails(mudata.MuData({"histone": mdata["histone"].copy(), "tf": shuffled}), ValueError, "another order")
+    check_fails(mudata.MuData({"histone": mdata["histone"].copy(), "tf": shuffled}), ValueError, "another order")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_modalities_in_another_order(mdata):
 )
 def test_bad_signal_names_layer_and_observation(mdata, value, message):
     mdata["histone"].layers["H3K4me3"][7, 3] = value
-    fails(mdata, ValueError, rf"layers\['H3K4me3'\] has {message}.*gene_00007@cell_type_0")
+    check_fails(mdata, ValueError, rf"layers\['H3K4me3'\] has {message}.*gene_00007@cell_type_0")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_bad_signal_names_layer_and_observation(mdata, value, message):
 def test_bad_methylation_in_a_valid_slot(mdata, layer, value, message):
     row = int(np.flatnonzero(mdata["methylation"].obs["n_cpg"] > 0)[0])
     mdata["methylation"].layers[layer][row, 0] = value
-    fails(mdata, ValueError, rf"layers\['{layer}'\] has .*{message}")
+    check_fails(mdata, ValueError, rf"layers\['{layer}'\] has .*{message}")
 
 
 def test_empty_slots_may_hold_anything(mdata):
@@ -79,14 +79,14 @@ def test_empty_slots_may_hold_anything(mdata):
 @pytest.mark.parametrize("n_cpg", [13, -1])
 def test_n_cpg_beyond_the_slots(mdata, n_cpg):
     mdata["methylation"].obs.loc[mdata.obs_names[4], "n_cpg"] = n_cpg
-    fails(mdata, ValueError, "between 0 and the 12 slots.*gene_00004")
+    check_fails(mdata, ValueError, "between 0 and the 12 slots.*gene_00004")
 
 
 def test_n_cpg_missing_or_fractional(mdata):
     mdata["methylation"].obs["n_cpg"] = mdata["methylation"].obs["n_cpg"] + 0.5
-    fails(mdata, ValueError, "whole numbers")
+    check_fails(mdata, ValueError, "whole numbers")
     del mdata["methylation"].obs["n_cpg"]
-    fails(mdata, ValueError, "n_cpg'\\] is missing")
+    check_fails(mdata, ValueError, "n_cpg'\\] is missing")
 
 
 @pytest.mark.filterwarnings("ignore:Observation names are not unique")
@@ -94,22 +94,22 @@ def test_n_cpg_missing_or_fractional(mdata):
 def test_duplicate_observations(mdata):
     adata = mdata["histone"].copy()
     adata.obs_names = [*adata.obs_names[:-1], adata.obs_names[0]]
-    fails(adata, ValueError, "1 duplicate observation names, such as 'gene_00000@cell_type_0'")
+    check_fails(adata, ValueError, "1 duplicate observation names, such as 'gene_00000@cell_type_0'")
 
 
 def test_one_class_only(mdata):
     mdata.obs["label"] = "high"
-    fails(mdata, ValueError, "observations of the train split are 'high'")
+    check_fails(mdata, ValueError, "observations of the train split are 'high'")
 
 
 def test_unknown_label(mdata):
     mdata.obs["label"] = np.where(np.arange(mdata.n_obs) % 2, "up", "down")
-    fails(mdata, ValueError, r"Labels must be 'low' or 'high' \(or missing\), found \['down', 'up'\]")
+    check_fails(mdata, ValueError, r"Labels must be 'low' or 'high' \(or missing\), found \['down', 'up'\]")
 
 
 def test_no_label(mdata):
     del mdata.obs["label"]
-    fails(mdata, ValueError, "Training needs labels in obs.*pp.label")
+    check_fails(mdata, ValueError, "Training needs labels in obs.*pp.label")
 
 
 @pytest.mark.parametrize("empty", ["validation", "test"])
@@ -117,16 +117,16 @@ def test_explicit_split_with_an_empty_part(mdata, empty):
     mdata.obs["split"] = np.where(
         np.arange(mdata.n_obs) % 2, "train", {"test": "validation", "validation": "test"}[empty]
     )
-    fails(mdata, ValueError, rf"leaves \['{empty}'\] without observations")
+    check_fails(mdata, ValueError, rf"leaves \['{empty}'\] without observations")
 
 
 def test_split_with_other_names(mdata):
     mdata.obs["split"] = "valid"
-    fails(mdata, ValueError, "must hold .*found \\['valid'\\]")
+    check_fails(mdata, ValueError, "must hold .*found \\['valid'\\]")
 
 
 def test_a_view_needs_a_copy(mdata):
-    fails(mdata[:300], ValueError, "view of another one")
+    check_fails(mdata[:300], ValueError, "view of another one")
     assert "X_attn" in attn.tl.fit(mdata[:300], copy=True, **QUICK).obsm
 
 
@@ -167,35 +167,35 @@ def test_dense_tfs_equal_sparse_tfs(mdata):
 
 def test_text_in_a_layer(mdata):
     mdata["histone"].layers["H3K4me3"] = mdata["histone"].layers["H3K4me3"].astype(str)
-    fails(mdata, TypeError, "must be numeric")
+    check_fails(mdata, TypeError, "must be numeric")
 
 
 @pytest.mark.parametrize("channels", [{"histone": ["H3K99me3"]}, {"histon": ["H3K4me3"]}])
 def test_unknown_marks_and_modalities(mdata, channels):
-    fails(mdata, ValueError, "channels names", channels=channels)
+    check_fails(mdata, ValueError, "channels names", channels=channels)
 
 
 @pytest.mark.parametrize("key", ["histone", "rna", "epiattn", "", "a/b"])
 def test_impossible_keys(mdata, key):
-    fails(mdata, ValueError, "key_added", key_added=key)
+    check_fails(mdata, ValueError, "key_added", key_added=key)
 
 
 def test_results_of_others_are_not_overwritten(mdata):
     mdata.obsm["X_attn"] = np.ones((mdata.n_obs, 2))
-    fails(mdata, ValueError, r"would overwrite \['obsm/X_attn'\]")
+    check_fails(mdata, ValueError, r"would overwrite \['obsm/X_attn'\]")
     assert (mdata.obsm["X_attn"] == 1).all()
 
 
 def test_a_newer_schema(mdata):
     mdata.uns["epiattn"] = {"schema_version": "2"}
-    fails(mdata, ValueError, "schema version 2.*update epiattn")
+    check_fails(mdata, ValueError, "schema version 2.*update epiattn")
 
 
 @pytest.mark.parametrize(
     ("options", "message"), [({"n_head": 3}, "Did you mean 'n_heads'"), ({"max_epoch": 3}, "'max_epochs'")]
 )
 def test_unknown_options_are_refused_before_any_work(mdata, options, message):
-    fails(mdata, TypeError, message, **options)
+    check_fails(mdata, TypeError, message, **options)
     assert "split" not in mdata.obs
 
 
@@ -210,16 +210,16 @@ def test_unknown_options_are_refused_before_any_work(mdata, options, message):
     ],
 )
 def test_impossible_choices(mdata, options, message):
-    fails(mdata, ValueError, message, **options)
+    check_fails(mdata, ValueError, message, **options)
 
 
 def test_no_observations(mdata):
-    fails(mdata[:0].copy(), ValueError, "no observations")
+    check_fails(mdata[:0].copy(), ValueError, "no observations")
 
 
 def test_histone_only_anndata_view_and_names(mdata):
     adata = ad.AnnData(obs=mdata.obs, var=mdata["histone"].var, layers={"H2A.Z": mdata["histone"].layers["H3K4me3"]})
-    fails(adata[:200], ValueError, "view")
+    check_fails(adata[:200], ValueError, "view")
     fitted = attn.tl.fit(adata, **QUICK)
     assert fitted is adata
     assert list(fitted.uns["attn"]["channels"]["histone"]) == ["H2A.Z"]
