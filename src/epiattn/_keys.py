@@ -15,6 +15,8 @@ RNA = "rna"
 GENE_ID = "gene_id"
 CELL_TYPE = "cell_type"
 CHROM = "chrom"
+TSS = "tss"
+STRAND = "strand"
 LABEL = "label"
 SPLIT = "split"
 
@@ -22,10 +24,22 @@ SPLIT = "split"
 BETA = "beta"
 POSITION = "position"
 N_CPG = "n_cpg"
+START, END = "start", "end"  # of a bin, bp relative to the TSS; in `var`
+MEASURED = "measured"  # in `obsm`: boolean DataFrame, observations x channels; absent: all were measured
 
 # Values
 LOW, HIGH = "low", "high"  # `HIGH` is the positive class, by name
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+
+
+def truth(what: str) -> str:
+    """Planted truth of a simulation: a column of ``obs``, or a layer of a modality."""
+    return f"truth_{what}"
+
+
+def normalized(channel: str) -> str:
+    """Normalised signal that ``pp.normalize`` writes, in ``layers``."""
+    return f"{channel}_normalized"
 
 
 # What `tl.fit` and `tl.embed` write under `key_added`
