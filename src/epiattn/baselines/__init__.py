@@ -1,0 +1,3 @@
+"""Simple models to compare with."""
+
+__all__: list[str] = []
