@@ -18,6 +18,10 @@ def roc_auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
     y_score
         Scores, higher for class 1, shape ``(n,)``.
 
+    Returns
+    -------
+    The area, from 0 to 1; 0.5 is chance.
+
     Examples
     --------
     >>> import epiattn as attn
@@ -44,6 +48,10 @@ def average_precision(y_true: ArrayLike, y_score: ArrayLike) -> float:
     y_score
         Scores, higher for class 1, shape ``(n,)``.
 
+    Returns
+    -------
+    The average precision, from 0 to 1; chance is the share of class 1.
+
     Examples
     --------
     >>> import epiattn as attn
@@ -68,6 +76,10 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     y_pred
         Predictions, shape ``(n,)``.
 
+    Returns
+    -------
+    The coefficient, at most 1; 0 is what predicting the mean of the truth gives.
+
     Examples
     --------
     >>> import epiattn as attn
@@ -88,6 +100,10 @@ def pearson(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         Truth, shape ``(n,)``.
     y_pred
         Predictions, shape ``(n,)``.
+
+    Returns
+    -------
+    The correlation, from -1 to 1.
 
     Examples
     --------

@@ -77,6 +77,8 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
             Modalities to use, each with its layers in order, such as ``{"histone": ["H3K4me3", "H3K27ac"]}``.
         label_key
             Column of ``obs`` with the labels ``low`` and ``high``; only training needs it.
+        **kwargs
+            ``source_registry`` of a saved model: scvi-tools passes it when it loads the model with data.
 
         Raises
         ------
@@ -108,7 +110,22 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
         return self.registry_["field_registries"][key]["state_registry"]
 
     def n_positions(self, modality: str) -> int:
-        """Bins, CpG slots or TFs of a modality in the training data."""
+        """Bins, CpG slots or TFs of a modality in the training data.
+
+        Parameters
+        ----------
+        modality
+            Which one.
+
+        Returns
+        -------
+        Their number.
+
+        Raises
+        ------
+        KeyError
+            If the model does not read this modality.
+        """
         return int(self._state(modality)[ChannelField.N_VARS_KEY])
 
     def get_var_names(self, legacy_mudata_format: bool = False) -> dict[str, np.ndarray]:
@@ -156,9 +173,23 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
         return mdata[modality].var_names.get_indexer(self._state(modality)[ChannelField.COLUMN_NAMES_KEY])
 
     def get_target(self, mdata: MuData | None = None) -> np.ndarray | None:
-        """What the model learns to predict, shape ``(n_obs,)``: 1 for ``high`` and 0 for ``low``, or the expression.
+        """What the model learns to predict: labels or expression.
 
-        NaN where it is missing; ``None`` where the object has no labels (or no ``rna``) at all.
+        Parameters
+        ----------
+        mdata
+            Object with the labels or the expression; ``None``: the one the model was trained on.
+
+        Returns
+        -------
+        Shape ``(n_obs,)``: 1 for ``high`` and 0 for ``low``, or the expression in the units of ``mdata["rna"].X``; NaN
+        where it is missing. ``None`` where the object has no labels (or no ``rna``) at all.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the object, its labels or its expression are not as the data model says, it lacks what the model reads,
+            or there is no object at all.
         """
         mdata = self._validate_anndata(mdata)
         if self.target == "expression":

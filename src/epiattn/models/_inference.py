@@ -53,7 +53,26 @@ class InferenceMixin:
         return outputs
 
     def predict(self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512) -> np.ndarray:
-        """Probability of high expression (or predicted expression), shape ``(n_obs,)``."""
+        """Probability of high expression, or predicted expression.
+
+        Parameters
+        ----------
+        mdata
+            Object to predict; ``None``: the one the model was trained on. Needs no label, expression or split.
+        batch_size
+            Observations in a batch.
+
+        Returns
+        -------
+        Shape ``(n_obs,)``, float32: probabilities from 0 to 1, or expression in the units of the training data.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        TypeError, ValueError
+            If the object is not as the data model says, it lacks what the model reads, or there is no object at all.
+        """
         return self.run(mdata, batch_size=batch_size).prediction
 
     def get_latent_representation(
@@ -107,9 +126,24 @@ class InferenceMixin:
     ) -> pd.DataFrame:
         """Weight of each modality in the fusion: mean over heads, divided by its uniform share (1 is uniform).
 
+        Parameters
+        ----------
+        mdata
+            Object to run; ``None``: the one the model was trained on. Needs no label, expression or split.
+        batch_size
+            Observations in a batch.
+
         Returns
         -------
-        A DataFrame, observations x modalities.
+        A DataFrame, observations x modalities, in the order of ``channels``; a modality that the object lacks has a
+        column too.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        TypeError, ValueError
+            If the object is not as the data model says, it lacks what the model reads, or there is no object at all.
         """
         import pandas as pd
 

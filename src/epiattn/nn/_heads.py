@@ -29,5 +29,15 @@ class ScoreHead(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        """Score a batch of points, shape ``(batch, n_latent)``; returns shape ``(batch,)``."""
+        """Score a batch of points.
+
+        Parameters
+        ----------
+        z
+            Points of the latent space, shape ``(batch, n_latent)``.
+
+        Returns
+        -------
+        Scores, shape ``(batch,)``: logits of high expression, or log-expression.
+        """
         return self.layers(z).squeeze(-1)

@@ -7,12 +7,37 @@ from torch.nn import functional as F
 
 
 def bce_loss(logit: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy of labels in {0, 1}, shape ``(batch,)``, from logits."""
+    """Binary cross-entropy of labels, from logits.
+
+    Parameters
+    ----------
+    logit
+        Logits of class 1, shape ``(batch,)``.
+    target
+        Labels in {0, 1}, shape ``(batch,)``.
+
+    Returns
+    -------
+    Mean over the batch, a scalar tensor.
+    """
     return F.binary_cross_entropy_with_logits(logit, target.to(logit.dtype))
 
 
 def focal_loss(logit: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
-    """Focal loss of labels in {0, 1}, shape ``(batch,)``, from logits (finite at any logit).
+    """Focal loss of labels, from logits (finite at any logit).
+
+    Parameters
+    ----------
+    logit
+        Logits of class 1, shape ``(batch,)``.
+    target
+        Labels in {0, 1}, shape ``(batch,)``.
+    gamma
+        How strongly observations that are predicted well are weighted down; 0 gives binary cross-entropy.
+
+    Returns
+    -------
+    Mean over the batch, a scalar tensor.
 
     References
     ----------
@@ -24,12 +49,37 @@ def focal_loss(logit: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
 
 
 def huber_loss(prediction: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
-    """Huber loss of log-expression, shape ``(batch,)``: squared up to ``delta``, linear beyond."""
+    """Huber loss of log-expression: squared up to ``delta``, linear beyond.
+
+    Parameters
+    ----------
+    prediction
+        Predicted log-expression, shape ``(batch,)``.
+    target
+        Measured log-expression, shape ``(batch,)``.
+    delta
+        Error at which the loss becomes linear, in units of log-expression.
+
+    Returns
+    -------
+    Mean over the batch, a scalar tensor.
+    """
     return F.huber_loss(prediction, target, delta=delta)
 
 
 def pairwise_loss(score: Tensor, target: Tensor) -> Tensor:
     """Logistic ranking loss over all pairs of a batch whose targets differ; 0 where no pair differs.
+
+    Parameters
+    ----------
+    score
+        Scores, shape ``(batch,)``; only their differences count.
+    target
+        Labels or other values to rank by, shape ``(batch,)``.
+
+    Returns
+    -------
+    Mean over these pairs, a scalar tensor.
 
     References
     ----------

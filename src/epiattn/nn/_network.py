@@ -49,11 +49,43 @@ class RegulatoryNetwork(nn.Module):
         )
 
     def forward(self, batch: Mapping[str, ModalityBatch]) -> Tensor:
-        """Score a batch, shape ``(batch,)``."""
+        """Score a batch.
+
+        Parameters
+        ----------
+        batch
+            Normalised inputs of each modality, by name; one that is absent counts as not measured in all observations.
+
+        Returns
+        -------
+        What the head gives, shape ``(batch,)``: logits of high expression, or log-expression.
+
+        Raises
+        ------
+        ValueError
+            If the batch holds none of the network's modalities.
+        """
         return self.head(self.embed(batch)["z"])
 
     def embed(self, batch: Mapping[str, ModalityBatch]) -> Embedding:
-        """Embed a batch; a modality that is absent from ``batch`` counts as not measured in all observations."""
+        """Embed a batch.
+
+        Parameters
+        ----------
+        batch
+            Normalised inputs of each modality, by name; one that is absent counts as not measured in all observations.
+
+        Returns
+        -------
+        Fused embedding ``z``, shape ``(batch, n_latent)``; ``contexts`` by modality, each of shape
+        ``(batch, n_context)``; ``attention`` of the modalities in ``batch``, each of shape ``(batch, positions)``; and
+        ``modality_weights``, shape ``(batch, n_modalities)``, in the order of the encoders.
+
+        Raises
+        ------
+        ValueError
+            If the batch holds none of the network's modalities.
+        """
         first = next((batch[name] for name in self.encoders if name in batch), None)
         if first is None:
             msg = f"The batch holds none of the modalities {list(self.encoders)}; it holds {list(batch)}."

@@ -65,7 +65,20 @@ class TFSelfAttention(nn.Module):
         return torch.tanh(self.reduce(self.norm(output.flatten(1)))), received
 
     def attend(self, x: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
-        """Self-attention output, shape ``(batch, n_tfs, n_channels)``, and attention received, ``(batch, n_tfs)``."""
+        """Self-attention over all TFs, before they are flattened and reduced.
+
+        Parameters
+        ----------
+        x
+            Channels of all TFs, shape ``(batch, n_tfs, n_channels)``; values of unbound TFs count as zero.
+        bound
+            ``True`` where a TF has evidence, shape ``(batch, n_tfs)``.
+
+        Returns
+        -------
+        Output, shape ``(batch, n_tfs, n_channels)``, and the attention that each TF receives, as a mean over all
+        queries, shape ``(batch, n_tfs)``; a row sums to 1. At a gene, all unbound TFs have the same values in both.
+        """
         n_bound = bound.sum(1)
         gene, tf = bound.nonzero(as_tuple=True)
         slot = torch.arange(len(gene), device=x.device) - (n_bound.cumsum(0) - n_bound)[gene]
