@@ -1,6 +1,9 @@
-"""Preprocessing: labels and splits. A MuData goes in, the same MuData comes out."""
+"""Preprocessing: labels, splits, normalised signal, checks. A MuData goes in, the same MuData comes out."""
 
+from ._concat import concat
 from ._label import label
+from ._normalize import normalize
+from ._qc import qc
 from ._split import split
 
-__all__ = ["label", "split"]
+__all__ = ["concat", "label", "normalize", "qc", "split"]
