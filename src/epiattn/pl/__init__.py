@@ -1,3 +1,8 @@
-"""Plots of what the package wrote. They return Axes or a Figure and compute nothing."""
+"""Plots of the data and of what the tools wrote; they return Axes or a Figure, and compute no model."""
 
-__all__: list[str] = []
+from ._attention import attention
+from ._history import history
+from ._latent import latent
+from ._profile import profile
+
+__all__ = ["attention", "history", "latent", "profile"]

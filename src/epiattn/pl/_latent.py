@@ -1,0 +1,205 @@
+"""The latent space in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from epiattn import _keys as k
+
+from ._data import column_of, levels_of, read, record_of
+from ._style import DOUBLE, LIGHT, STYLE, colors_of, grid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.figure import Figure
+    from mudata import MuData
+
+_MAX_CATEGORIES = 40  # of a legend
+
+
+def latent(
+    mdata: MuData,
+    *,
+    color: str | Sequence[str] | None = None,
+    key: str = "attn",
+    basis: str = "X_umap",
+    ncols: int | None = None,
+    size: float | None = None,
+    seed: int = 0,
+) -> Figure:
+    """Observations on the UMAP of the latent space, one panel per colouring.
+
+    Compute the UMAP with scanpy first (see the example). Points are drawn in random order, so that no class hides
+    another, and those without a value below all others, in grey.
+
+    Parameters
+    ----------
+    mdata
+        Object that ``tl.fit`` or ``tl.embed`` wrote to.
+    color
+        Columns of ``obs``; ``None``: cell type, label, score and, if present, ``leiden`` (those that vary).
+    key
+        ``key_added`` of the run.
+    basis
+        Coordinates to draw, in ``obsm``; the first two columns are used.
+    ncols
+        Panels in a row; ``None``: three, or two for four panels.
+    size
+        Area of a point in square points; ``None``: from the number of observations.
+    seed
+        Seed of the order in which points are drawn.
+
+    Returns
+    -------
+    The figure: a panel per column. Clusters (categories that are numbers; up to 40) are named on the panel, other
+    categories beside it; the score of a classifier is shown from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no run under the key, the coordinates or a column do not exist, or a column has more than 40
+        categories.
+
+    Examples
+    --------
+    >>> import epiattn as attn
+    >>> import scanpy as sc
+    >>> mdata = attn.datasets.simulate(n_genes=100, cell_types=2)
+    >>> mdata = attn.tl.fit(mdata, max_epochs=1)
+    >>> sc.pp.neighbors(mdata, use_rep="X_attn")
+    >>> sc.tl.umap(mdata)
+    >>> fig = attn.pl.latent(mdata, color=["cell_type", "label", "attn_score"])
+    """
+    import matplotlib.pyplot as plt
+
+    mdata = read(mdata)
+    record = record_of(mdata, key)
+    points = _points(mdata, key, basis)
+    columns = _columns(mdata, key, color)
+    ncols = ncols or (2 if len(columns) == 4 else 3)
+    size = size or float(np.clip(160 / np.sqrt(mdata.n_obs), 0.3, 12))
+    order = np.random.default_rng(seed).permutation(mdata.n_obs)
+    width = DOUBLE / 3 if min(ncols, len(columns)) > 2 else 0.4 * DOUBLE
+    with plt.rc_context(STYLE):
+        figure, axes = grid(len(columns), ncols, width=width, height=2.15, layout="compressed")
+        for ax, column in zip(axes, columns, strict=True):
+            ax.set_title(column)
+            if _is_numeric(mdata, column):
+                values = mdata.obs[column].to_numpy(dtype=float, na_value=np.nan)
+                _draw_values(ax, points, values, order, size, record.get("target") if column == k.score(key) else None)
+            else:
+                _draw_categories(ax, points, mdata, column, order, size)
+            _bare(ax)
+        name = basis.removeprefix("X_").upper() if basis == "X_umap" else basis.removeprefix("X_")
+        axes[0].set_xlabel(f"{name} 1", loc="left")
+        axes[0].set_ylabel(f"{name} 2", loc="bottom")
+    return figure
+
+
+def _points(mdata: MuData, key: str, basis: str) -> np.ndarray:
+    if basis in mdata.obsm:
+        points = np.asarray(mdata.obsm[basis], dtype=float)
+        if points.ndim == 2 and points.shape[1] >= 2:
+            return points[:, :2]
+        msg = f"obsm[{basis!r}] has the shape {points.shape}, but two columns are needed."
+        raise ValueError(msg)
+    held = [name for name in mdata.obsm if name not in mdata.mod]
+    msg = f"obsm[{basis!r}] is missing; obsm holds {held}."
+    if basis == "X_umap":
+        msg += f" Run sc.pp.neighbors(mdata, use_rep={k.latent(key)!r}); sc.tl.umap(mdata)."
+    raise ValueError(msg)
+
+
+def _columns(mdata: MuData, key: str, color: str | Sequence[str] | None) -> list[str]:
+    if color is not None:
+        columns = [color] if isinstance(color, str) else list(color)
+        for column in columns:
+            column_of(mdata, column)
+    else:
+        usual = (k.CELL_TYPE, k.LABEL, k.score(key), "leiden")
+        columns = [name for name in usual if name in mdata.obs and mdata.obs[name].nunique() > 1]
+    if not columns:
+        msg = f"No column to colour by: name some with color=; the columns of obs are {list(mdata.obs.columns)}."
+        raise ValueError(msg)
+    return columns
+
+
+def _is_numeric(mdata: MuData, column: str) -> bool:
+    import pandas as pd
+
+    values = mdata.obs[column]
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
+def _draw_values(
+    ax: Axes, points: np.ndarray, values: np.ndarray, order: np.ndarray, size: float, target: str | None
+) -> None:
+    known = _draw_missing(ax, points, np.isnan(values), order, size)
+    limits = {"vmin": 0, "vmax": 1} if target == "label" else {}
+    mappable = _scatter(ax, points[known], values[known], size, **limits)
+    bar = ax.figure.colorbar(mappable, cax=ax.inset_axes((1.04, 0.2, 0.035, 0.6)))
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.tick_params(length=2)
+    bar.set_label({"label": "Probability of high", "expression": "Predicted expression"}.get(str(target), ""))
+
+
+def _draw_categories(ax: Axes, points: np.ndarray, mdata: MuData, column: str, order: np.ndarray, size: float) -> None:
+    from matplotlib.colors import to_rgb
+    from matplotlib.lines import Line2D
+
+    names, codes = levels_of(mdata, column)
+    used = [i for i in range(len(names)) if (codes == i).any()]
+    clusters = all(name.isdigit() for name in names)
+    if len(used) > _MAX_CATEGORIES and not clusters:
+        msg = f"obs[{column!r}] has {len(used):,} categories; a legend holds no more than {_MAX_CATEGORIES}."
+        raise ValueError(msg)
+    colors = colors_of(mdata, column, names)
+    known = _draw_missing(ax, points, codes < 0, order, size)
+    _scatter(ax, points[known], np.array([to_rgb(colors[name]) for name in names])[codes[known]], size)
+    if clusters and len(used) > _MAX_CATEGORIES:  # names would cover the points
+        ax.set_title(f"{column} ({len(used)} clusters)")
+        return
+    if clusters:
+        _name_clusters(ax, points, codes, {i: names[i] for i in used})
+        return
+    entries = [(names[i], colors[names[i]]) for i in used] + [("missing", LIGHT)] * bool((codes < 0).any())
+    handles = [Line2D([], [], marker="o", linestyle="", markersize=4, color=c, label=name) for name, c in entries]
+    ax.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        ncols=1 + (len(handles) - 1) // 12,
+        handletextpad=0,
+        borderaxespad=0.2,
+        columnspacing=0.5,
+    )
+
+
+def _draw_missing(ax: Axes, points: np.ndarray, missing: np.ndarray, order: np.ndarray, size: float) -> np.ndarray:
+    """Draw those without a value, and return the rows of the others in the order in which to draw them."""
+    if missing.any():
+        _scatter(ax, points[missing], LIGHT, size)
+    return order[~missing[order]]
+
+
+def _scatter(ax: Axes, points: np.ndarray, color: Any, size: float, **limits: Any) -> PathCollection:
+    return ax.scatter(points[:, 0], points[:, 1], c=color, s=size, linewidths=0, rasterized=True, **limits)
+
+
+def _name_clusters(ax: Axes, points: np.ndarray, codes: np.ndarray, names: Mapping[int, str]) -> None:
+    from matplotlib.patheffects import withStroke
+
+    outline = [withStroke(linewidth=2, foreground="w")]
+    for code, name in names.items():
+        x, y = np.median(points[codes == code], axis=0)
+        ax.text(x, y, name, ha="center", va="center", fontsize=7, path_effects=outline)
+
+
+def _bare(ax: Axes) -> None:
+    """A square without ticks or frame: the axes of an embedding have no unit."""
+    ax.set(xticks=[], yticks=[], box_aspect=1)
+    ax.spines[:].set_visible(False)
