@@ -17,13 +17,20 @@ def run(*arguments):
     return result.output
 
 
-def test_demo_writes_data_picture_and_model(tmp_path):
+def test_demo_writes_data_pictures_and_model(tmp_path):
     output = run("demo", "--output", tmp_path / "demo", "--n-genes", 120)
-    assert "ROC AUC" in output
+    header, *table = output[output.index("ROC AUC") :].splitlines()[:10]
+    assert header.split()[2:] == ["genes", "oracle", "logistic", "epiattn"]
+    assert [row.split()[:2] for row in table] == [
+        [part, cell_type] for part in ("train", "validation", "test") for cell_type in ("liver", "brain", "blood")
+    ]
+    assert sum(int(row.split()[2]) for row in table) == 360
+    assert all(0 <= float(value) <= 1 for row in table for value in row.split()[3:])
     assert "Next, in Python" in output
     mdata = mudata.read_h5mu(tmp_path / "demo" / "demo.h5mu")
     assert {"X_attn", "X_umap"} <= set(mdata.obsm.keys())
-    assert (tmp_path / "demo" / "umap.png").stat().st_size > 10_000
+    for name in ("latent", "history", "profile", "attention"):
+        assert (tmp_path / "demo" / f"{name}.png").stat().st_size > 10_000
     assert (tmp_path / "demo" / "model" / "model.pt").exists()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from anndata import AnnData
     from mudata import MuData
@@ -24,12 +25,26 @@ def make_writable(mdata: MuData) -> None:
 
 def new_mudata(modalities: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     """A MuData that shares its modalities, with these ``obs`` columns (mudata 0.3 would pull the modalities' in)."""
-    import mudata
     from mudata import MuData
 
-    pulls = hasattr(mudata, "set_options")  # 0.3; gone in 0.4
-    with mudata.set_options(pull_on_update=False) if pulls else nullcontext():
+    with _without_pulling():
         mdata = MuData(dict(modalities))
     mdata.obs = obs.copy()
     make_writable(mdata)
     return mdata
+
+
+def take(mdata: MuData, rows: np.ndarray) -> MuData:
+    """A copy of some observations."""
+    with _without_pulling():
+        taken = mdata[rows].copy()
+    make_writable(taken)
+    return taken
+
+
+def _without_pulling() -> AbstractContextManager:
+    """Keep mudata 0.3 from copying columns of the modalities, and from announcing that 0.4 does not."""
+    import mudata
+
+    pulls = hasattr(mudata, "set_options")  # 0.3; gone in 0.4
+    return mudata.set_options(pull_on_update=False) if pulls else nullcontext()

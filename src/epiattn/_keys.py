@@ -33,7 +33,7 @@ TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 
 
 def truth(what: str) -> str:
-    """Planted truth of a simulation: a column of ``obs``, or a layer of a modality."""
+    """Planted truth of a simulation: a column of ``obs``, or a layer of a modality, which is then no channel."""
     return f"truth_{what}"
 
 

@@ -71,7 +71,7 @@ def _channels(adata: AnnData, modality: str, chosen: Sequence[str] | None) -> li
         chosen = record.get("channels")
     if chosen is None:
         written = {str(name) for name in record.get("written", [])}
-        channels = sorted(name for name in layers if name not in written)
+        channels = sorted(name for name in layers if name not in written and not name.startswith(k.truth("")))
     else:
         channels = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
         if unknown := [name for name in channels if name not in layers]:
@@ -87,6 +87,26 @@ def _channels(adata: AnnData, modality: str, chosen: Sequence[str] | None) -> li
         msg = f"mdata[{modality!r}] needs the layers 'beta' and 'position'; missing: {lacking}."
         raise ValueError(msg)
     return channels
+
+
+def measured(adata: AnnData, channels: Sequence[str]) -> np.ndarray:
+    """Which channels were measured: all, unless ``obsm["measured"]`` says otherwise.
+
+    Parameters
+    ----------
+    adata
+        A modality.
+    channels
+        Its channels.
+
+    Returns
+    -------
+    Boolean, shape ``(n_obs, n_channels)``.
+    """
+    table = adata.obsm.get(k.MEASURED)
+    everywhere = np.ones(adata.n_obs, bool)
+    known = [everywhere if table is None or name not in table else np.asarray(table[name], bool) for name in channels]
+    return np.stack(known, axis=1) if known else np.ones((adata.n_obs, 0), bool)
 
 
 def expression_of(mdata: MuData) -> np.ndarray:

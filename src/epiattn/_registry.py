@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
-    """A class, found by ``module:name`` when first used, and what it is."""
+    """A class or function, found by ``module:name`` when first used, what it is, and the options that make it that."""
 
     target: str
     description: str
+    options: Mapping[str, Any] = {}
 
     def load(self) -> Any:
-        """Import the class."""
+        """Import it."""
         module, name = self.target.split(":")
         return getattr(import_module(module), name)
 
@@ -46,10 +47,16 @@ class Registry(Mapping[str, Entry]):
         return "\n".join(f"{name:<{width}}  {entry.description}" for name, entry in self._entries.items())
 
 
+baselines = Registry(
+    "baseline", {"logistic": Entry("epiattn.baselines:logistic", "logistic regression on the total of each mark")}
+)
+
 models = Registry(
     "model",
     {
         "multi_attention": Entry("epiattn.models:MultiAttention", "the package's default model"),
-        "kang2020": Entry("epiattn.models:MultiAttention", "Kang et al. 2020 as published, corrected"),
+        "kang2020": Entry(
+            "epiattn.models:MultiAttention", "Kang et al. 2020 as published, corrected", {"reconstruction": 0.0}
+        ),
     },
 )

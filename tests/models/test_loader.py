@@ -34,6 +34,25 @@ def test_signal_is_stacked_by_mark():
     assert batch.present.all()
 
 
+def test_what_was_not_measured_is_not_present(simulated):
+    import pandas as pd
+
+    import epiattn as attn
+
+    mdata = simulated.copy()
+    names = ["H3K4me3", "DNase"]
+    table = pd.DataFrame(True, index=mdata.obs_names, columns=names)
+    table.iloc[:2, 0] = False
+    table.iloc[1:3, 1] = False
+    mdata["histone"].obsm["measured"] = table
+    mdata["tf"].obsm["measured"] = table.set_axis(["binding", "mode"], axis=1)
+    channels = {"histone": names, "tf": ["binding", "mode"]}
+    attn.models.MultiAttention.setup_mudata(mdata, channels=channels)
+    batch = attn.models.MultiAttention(mdata)._dataset(mdata)[np.arange(4)]
+    for modality in channels:  # only the second observation has none of the channels
+        assert batch[modality].present.tolist() == [True, False, True, True]
+
+
 def test_cpgs_are_trimmed_to_the_longest_list_and_padding_is_zero():
     beta = np.array([[0.1, np.nan, 9.0], [0.2, 0.3, np.nan], [9.0, 9.0, 9.0]])
     store = CpGStore([beta, beta], ["beta", "position"], np.array([1, 2, 0]))

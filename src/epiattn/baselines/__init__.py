@@ -1,3 +1,5 @@
-"""Simple models to compare with."""
+"""Simple models to compare with: each is a function of the object, and returns a score for every observation."""
 
-__all__: list[str] = []
+from ._logistic import logistic
+
+__all__ = ["logistic"]

@@ -37,10 +37,21 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
     A subclass builds its network in ``__init__`` and hands it to :meth:`_build`; everything else is here.
     """
 
-    def _build(self, network: RegulatoryNetwork, *, target: str, loss: str | None, normalization: str) -> None:
+    def _build(
+        self,
+        network: RegulatoryNetwork,
+        *,
+        target: str,
+        loss: str | None,
+        normalization: str,
+        reconstruction: float = 0.0,
+    ) -> None:
         """Put the module together from a subclass's network."""
         check_choice("target", target, LOSSES)
         check_choice("normalization", normalization, NORMALIZATIONS)
+        if not reconstruction >= 0:
+            msg = f"reconstruction must be 0 or more, not {reconstruction}."
+            raise ValueError(msg)
         if loss is not None:
             check_choice(f"loss (for target={target!r})", loss, LOSSES[target])
         self.target = target
@@ -50,6 +61,7 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
             target=target,
             loss=loss,
             normalization=normalization,
+            reconstruction=reconstruction,
         )
 
     def _get_init_params(self, locals: dict[str, Any]) -> dict[str, Any]:
@@ -247,7 +259,7 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
         lines = [
             f"{type(self).__name__} predicting {self.target}",
             *(f"  input    {line}" for line in inputs),
-            f"  latent   {self.module.network.fusion.n_latent} dimensions",
+            f"  latent   {self.module.network.n_latent} dimensions",
             f"  weights  {n_parameters:,} parameters",
             f"  trained  {trained}",
         ]

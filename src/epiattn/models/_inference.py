@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from epiattn import _keys as k
 from epiattn._modalities import kind, present
 from epiattn._validation import check_choice
 
-from ._loader import make_loader
+from ._loader import make_loader, to_numpy
 from ._outputs import Outputs
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ class InferenceMixin:
             masks = {modality: batch[modality].mask for modality in columns}
             outputs.add(self.module.predict(generated["score"]), embedding, masks)
         return outputs
+
+    @property
+    def uniform_attention(self: RegulatoryModel) -> dict[str, np.ndarray]:
+        """Attention over the bins of each signal modality that weighs all pooled positions the same, ``(n_bins,)``."""
+        encoders: Any = self.module.network.encoders
+        signal = [name for name in self.channels if kind(name) == k.HISTONE]
+        return {name: to_numpy(encoders[name].uniform_attention()) for name in signal}
 
     def predict(self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512) -> np.ndarray:
         """Probability of high expression, or predicted expression.

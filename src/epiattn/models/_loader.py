@@ -12,7 +12,7 @@ from scipy import sparse
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from epiattn import _keys as k
-from epiattn._modalities import Channels, kind
+from epiattn._modalities import Channels, kind, measured
 from epiattn.nn import ModalityBatch
 
 from ._fields import channel_key
@@ -34,17 +34,23 @@ def _root_mean_square(values: np.ndarray, axis: Any) -> np.ndarray:
     return np.where(rms > 0, rms, 1.0).astype(np.float32)
 
 
+def _to_mask(present: np.ndarray | None, n_obs: int) -> Tensor:
+    """For which observations a modality was measured; ``None``: for all."""
+    return torch.ones(n_obs, dtype=torch.bool) if present is None else torch.from_numpy(present)
+
+
 class SignalStore:
     """Signal around the TSS: one float32 array, shape ``(n_obs, n_marks, n_bins)``."""
 
-    def __init__(self, layers: Sequence[Any]) -> None:
+    def __init__(self, layers: Sequence[Any], present: np.ndarray | None = None) -> None:
+        self.present = _to_mask(present, layers[0].shape[0])
         self.values = np.empty((layers[0].shape[0], len(layers), layers[0].shape[1]), np.float32)
         for i, layer in enumerate(layers):
             self.values[:, i] = _dense(layer)
 
     def cut(self, rows: np.ndarray) -> ModalityBatch:
         """One batch."""
-        return ModalityBatch(torch.from_numpy(self.values[rows]), None, torch.ones(len(rows), dtype=torch.bool))
+        return ModalityBatch(torch.from_numpy(self.values[rows]), None, self.present[rows])
 
     def scale(self, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Root mean square of each transformed mark, shape ``(n_marks,)``."""
@@ -87,7 +93,8 @@ class CpGStore:
 class TFStore:
     """TF channels in one CSR pattern (the union of the channels'): values of shape ``(n_stored, n_channels)``."""
 
-    def __init__(self, layers: Sequence[Any], columns: np.ndarray) -> None:
+    def __init__(self, layers: Sequence[Any], columns: np.ndarray, present: np.ndarray | None = None) -> None:
+        self.present = _to_mask(present, layers[0].shape[0])
         n_obs, self.n_tfs = layers[0].shape[0], len(columns)
         identity = np.array_equal(columns, np.arange(layers[0].shape[1]))
         matrices = [sparse.csr_array(layer) for layer in layers]
@@ -115,8 +122,7 @@ class TFStore:
         bound = np.zeros((len(rows), self.n_tfs), bool)
         values[row, self.columns[where]] = self.values[where]
         bound[row, self.columns[where]] = True
-        present = torch.ones(len(rows), dtype=torch.bool)
-        return ModalityBatch(torch.from_numpy(values), torch.from_numpy(bound), present)
+        return ModalityBatch(torch.from_numpy(values), torch.from_numpy(bound), self.present[rows])
 
     def scale(self, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Root mean square of each channel over the bound TFs, shape ``(n_channels,)``."""
@@ -155,13 +161,14 @@ class RegulatoryDataset(Dataset):
         self.target = None if target is None else torch.from_numpy(target.astype(np.float32))
         for modality, names in channels.items():
             layers = [manager.get_from_registry(channel_key(modality, name)) for name in names]
+            present = np.any(measured(manager.adata[modality], names), axis=1)
             if kind(modality) == k.HISTONE:
-                self.stores[modality] = SignalStore(layers)
+                self.stores[modality] = SignalStore(layers, present)
             elif kind(modality) == k.METHYLATION:
                 n_cpg = manager.get_from_registry(channel_key(modality, k.N_CPG))
                 self.stores[modality] = CpGStore(layers, names, np.asarray(n_cpg).ravel())
             else:
-                self.stores[modality] = TFStore(layers, columns[modality])
+                self.stores[modality] = TFStore(layers, columns[modality], present)
 
     def __len__(self) -> int:
         return self.n_obs

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from epiattn import _keys as k
 from epiattn._modalities import kind
-from epiattn.nn import Embedding, ModalityBatch, RegulatoryNetwork, bce_loss, focal_loss, huber_loss, pairwise_loss
+from epiattn.nn import (
+    AttendedDecoder,
+    ModalityBatch,
+    RegulatoryNetwork,
+    bce_loss,
+    focal_loss,
+    huber_loss,
+    pairwise_loss,
+)
 
 from ._loader import TARGET, Batch, RegulatoryDataset, to_numpy
 
@@ -80,6 +88,8 @@ class RegulatoryModule(BaseModuleClass):
         Name of a loss for this target; ``None``: binary cross-entropy or Huber.
     normalization
         Transformation of the signal.
+    reconstruction
+        Weight of the error with which the attended signal is read back from the latent space; 0: none.
     """
 
     def __init__(
@@ -90,19 +100,23 @@ class RegulatoryModule(BaseModuleClass):
         target: str,
         loss: str | None,
         normalization: str,
+        reconstruction: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
         self.scaling = InputScaling(n_channels, normalization)
+        self.reconstruction = reconstruction
+        self.decoder = AttendedDecoder(network.n_latent, n_channels) if reconstruction > 0 else None
         self.target = target
         self.loss_function = LOSSES[target][loss or next(iter(LOSSES[target]))]
 
     def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Batch]:
         return {"batch": {name: tensors[name] for name in self.scaling.modalities if name in tensors}}
 
-    def inference(self, batch: Mapping[str, ModalityBatch], **_: Any) -> Embedding:  # type: ignore[override]
-        """Embed a batch: ``z``, ``contexts``, ``attention`` and ``modality_weights``."""
-        return self.network.embed({name: self.scaling(name, modality) for name, modality in batch.items()})
+    def inference(self, batch: Mapping[str, ModalityBatch], **_: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Embed a batch: ``z``, ``contexts``, ``attention``, ``modality_weights``, and the ``scaled`` batch."""
+        scaled = {name: self.scaling(name, modality) for name, modality in batch.items()}
+        return {**self.network.embed(scaled), "scaled": scaled}
 
     def _get_generative_input(self, tensors: Batch, inference_outputs: dict[str, Any], **_: Any) -> dict[str, Tensor]:
         return {"z": inference_outputs["z"]}
@@ -114,9 +128,18 @@ class RegulatoryModule(BaseModuleClass):
     def loss(
         self, tensors: Batch, inference_outputs: dict[str, Any], generative_outputs: dict[str, Tensor], **_: Any
     ) -> LossOutput:
-        """Mean loss of a batch."""
+        """Mean loss of a batch; its parts are in ``extra_metrics``."""
         target = tensors[TARGET]
-        return LossOutput(loss=self.loss_function(generative_outputs["score"], target), n_obs_minibatch=len(target))
+        prediction = self.loss_function(generative_outputs["score"], target)
+        if self.decoder is None:
+            return LossOutput(loss=prediction, n_obs_minibatch=len(target), extra_metrics={"loss": prediction})
+        embedded = inference_outputs
+        reconstruction = self.decoder.loss(embedded["z"], embedded["scaled"], embedded["attention"])
+        return LossOutput(
+            loss=prediction + self.reconstruction * reconstruction,
+            n_obs_minibatch=len(target),
+            extra_metrics={"loss": prediction, "reconstruction": reconstruction},
+        )
 
     def predict(self, score: Tensor) -> Tensor:
         """Probability of high expression, or the expression itself."""

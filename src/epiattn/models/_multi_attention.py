@@ -46,6 +46,10 @@ class MultiAttention(RegulatoryModel):
         Hidden units of the head, and the share of them that is dropped in training.
     modality_dropout
         Probability with which a modality is hidden in training; above 0, the model can predict without some.
+    reconstruction
+        Weight of the error with which the signal that the attention saw is read back from the latent space, beside
+        the loss of the prediction; see :class:`epiattn.nn.AttendedDecoder`. At 0, as published, the latent space
+        holds the prediction and little else.
 
     References
     ----------
@@ -83,6 +87,7 @@ class MultiAttention(RegulatoryModel):
         n_hidden_head: int = 32,
         dropout: float = 0.0,
         modality_dropout: float = 0.0,
+        reconstruction: float = 0.7,
     ) -> None:
         super().__init__(mdata, registry)
         encoders: dict[str, Any] = {}
@@ -110,5 +115,5 @@ class MultiAttention(RegulatoryModel):
         )
         head = ScoreHead(fusion.n_latent, n_hidden=n_hidden_head, dropout=dropout)
         network = RegulatoryNetwork(encoders, fusion, head, modality_dropout=modality_dropout)
-        self._build(network, target=target, loss=loss, normalization=normalization)
+        self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)
         self.init_params_ = self._get_init_params(locals())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from epiattn._modalities import Channels, kind
 from ._loader import to_numpy
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mudata import MuData
     from torch import Tensor
 
@@ -47,6 +48,20 @@ class Outputs:
         self._shapes = {modality: mdata[modality].shape for modality in channels}
         self._parts: dict[str, list[np.ndarray]] = {}
         self._attention: dict[str, list[np.ndarray | sparse.csr_matrix]] = {modality: [] for modality in channels}
+        self._order: np.ndarray | slice = slice(None)
+
+    @classmethod
+    def join(cls, parts: Sequence[tuple[np.ndarray, Outputs]], obs_names: pd.Index) -> Outputs:
+        """Put together what several models say of different observations, each part with the rows that it is about."""
+        joined = cls.__new__(cls)
+        joined.obs_names = obs_names
+        joined._columns, joined._shapes = parts[0][1]._columns, parts[0][1]._shapes
+        joined._parts, joined._attention = (
+            {name: [values for _, part in parts for values in getattr(part, slot)[name]] for name in first}
+            for slot, first in (("_parts", parts[0][1]._parts), ("_attention", parts[0][1]._attention))
+        )
+        joined._order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+        return joined
 
     def add(self, prediction: Tensor, embedding: Embedding, masks: Mapping[str, Tensor]) -> None:
         """Take the next batch."""
@@ -70,7 +85,7 @@ class Outputs:
         self._parts.setdefault(name, []).append(values)
 
     def _get(self, name: str) -> np.ndarray:
-        return np.concatenate(self._parts[name])
+        return np.concatenate(self._parts[name])[self._order]
 
     @property
     def prediction(self) -> np.ndarray:
@@ -91,7 +106,9 @@ class Outputs:
     @property
     def attention(self) -> dict[str, np.ndarray | sparse.csr_matrix]:
         return {
-            modality: sparse.vstack(parts, format="csr") if kind(modality) == k.TF else np.concatenate(parts)
+            modality: (sparse.vstack(parts, format="csr") if kind(modality) == k.TF else np.concatenate(parts))[
+                self._order
+            ]
             for modality, parts in self._attention.items()
         }
 

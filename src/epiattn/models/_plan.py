@@ -21,7 +21,9 @@ METRICS = {"label": ("auc", metrics.roc_auc), "expression": ("r2", metrics.r2)}
 
 
 class RegulatoryPlan(pl.LightningModule):
-    """Train a module and log ``loss`` and ``auc`` (labels) or ``r2`` (expression), for training and validation.
+    """Train a module and log, for training and validation, ``loss`` and ``auc`` (labels) or ``r2`` (expression).
+
+    ``loss`` is that of the prediction; ``reconstruction``, where the module has it, is logged beside it.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ class RegulatoryPlan(pl.LightningModule):
         self.module = module
         self.lr, self.weight_decay = lr, weight_decay
         self.metric_name, self.metric = METRICS[module.target]
-        self._seen: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {"train": [], "validation": []}
+        self._seen: dict[str, list[tuple[dict[str, Tensor], Tensor, Tensor]]] = {"train": [], "validation": []}
 
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule over all steps."""
@@ -69,21 +71,23 @@ class RegulatoryPlan(pl.LightningModule):
 
     def _step(self, batch: Batch, part: str) -> Tensor:
         _, outputs, loss_output = self.module(batch)
-        loss = loss_output.loss
-        self._seen[part].append((loss.detach(), outputs["score"].detach(), batch[TARGET]))
-        return loss
+        losses = {name: value.detach() for name, value in loss_output.extra_metrics.items()}
+        self._seen[part].append((losses, outputs["score"].detach(), batch[TARGET]))
+        return loss_output.loss
 
     def _log_epoch(self, part: str) -> None:
         losses, scores, targets = zip(*self._seen[part], strict=True)
         self._seen[part].clear()
         weights = np.array([len(target) for target in targets])
-        loss = float(np.average([float(value) for value in losses], weights=weights))
-        metric = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
-        self.log_dict({f"loss_{part}": loss, f"{self.metric_name}_{part}": metric}, prog_bar=True)
+        logged = {
+            name: float(np.average([float(batch[name]) for batch in losses], weights=weights)) for name in losses[0]
+        }
+        logged[self.metric_name] = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
+        self.log_dict({f"{name}_{part}": value for name, value in logged.items()}, prog_bar=True)
 
 
 class ProgressBar(EpochBar):
-    """scvi-tools' bar of epochs, on standard error, with nothing but the losses and metrics behind it."""
+    """scvi-tools' bar of epochs, on standard error, with the validation's losses and metric behind it."""
 
     def init_train_tqdm(self, trainer: pl.Trainer) -> tqdm:
         """The bar."""
@@ -92,7 +96,7 @@ class ProgressBar(EpochBar):
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """Quantities of the last epoch."""
         shown = super().get_metrics(trainer, pl_module)
-        return {name: f"{value:.3f}" for name, value in shown.items() if name != "v_num"}
+        return {name: f"{value:.3f}" for name, value in shown.items() if name.endswith("_validation")}
 
 
 class BestWeights(pl.Callback):

@@ -1,6 +1,7 @@
 """Networks in pure PyTorch: encoders, attention, fusion, heads and losses. Knows nothing of AnnData."""
 
 from ._attention import AdditiveAttention, masked_softmax
+from ._decoder import AttendedDecoder, attended_mean
 from ._fusion import MultiAttentionFusion
 from ._heads import ScoreHead
 from ._histone import HistoneCRNN
@@ -13,6 +14,7 @@ from ._types import Embedding, ModalityBatch
 
 __all__ = [
     "AdditiveAttention",
+    "AttendedDecoder",
     "DynamicBiLSTM",
     "Embedding",
     "HistoneCRNN",
@@ -22,6 +24,7 @@ __all__ = [
     "RegulatoryNetwork",
     "ScoreHead",
     "TFSelfAttention",
+    "attended_mean",
     "bce_loss",
     "flip_valid",
     "focal_loss",

@@ -95,6 +95,15 @@ class HistoneCRNN(nn.Module):
         context, weights = self.attention(states)
         return context, weights @ self.bins
 
+    def uniform_attention(self) -> Tensor:
+        """Attention over bins where all pooled positions weigh the same: it falls off at the window's borders.
+
+        Returns
+        -------
+        Shape ``(n_bins,)``, sums to 1.
+        """
+        return self.bins.mean(0)
+
 
 def _receptive_field(n_bins: int, kernel_size: int, pool_size: int) -> Tensor:
     """Bins that each pooled position sees, as weights: shape ``(positions, n_bins)``, rows sum to 1."""

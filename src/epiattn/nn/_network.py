@@ -33,7 +33,7 @@ class RegulatoryNetwork(nn.Module):
     def __init__(
         self,
         encoders: Mapping[str, Any],
-        fusion: nn.Module,
+        fusion: Any,
         head: nn.Module,
         *,
         modality_dropout: float = 0.0,
@@ -41,6 +41,7 @@ class RegulatoryNetwork(nn.Module):
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
         self.fusion = fusion
+        self.n_latent: int = fusion.n_latent
         self.head = head
         self.modality_dropout = modality_dropout
         #: The learned vector that stands for a modality that was not measured.

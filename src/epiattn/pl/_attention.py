@@ -48,9 +48,8 @@ def attention(
 ) -> Axes:
     """Where the attention of a modality lies: along the distance to the TSS, or on which TFs.
 
-    - ``histone*``: mean attention of each bin. The dotted line is one over the number of bins. The model attends to
-      positions that see several bins each, and the outermost bins are seen by fewest: expect less attention there,
-      and compare groups rather than bins at the edges.
+    - ``histone*``: mean attention of each bin. The model attends to positions that see several bins each, and the
+      outermost bins are seen by fewest; the dotted line is what a bin gets if all positions weigh the same.
     - ``methylation``: attention of CpGs by their position, times the number of CpGs of the observation, so that genes
       with many and few CpGs compare; 1 is uniform. Each observation counts once per bin of positions.
     - ``tf``: the TFs of highest mean attention over the observations at which they are bound; how many these are is
@@ -98,7 +97,7 @@ def attention(
     import matplotlib.pyplot as plt
 
     mdata = read(mdata)
-    record_of(mdata, key)
+    record = record_of(mdata, key)
     adata = _attended(mdata, modality, key)
     groups = groups_of(mdata, groupby)
     colors = colors_of(mdata, groupby, list(groups))
@@ -112,7 +111,8 @@ def attention(
             _draw_cpgs(ax, adata, key, groups, colors, n_bins=n_bins, reference=reference)
         else:
             ax = new_axes(ax, height=height + 2.2)
-            _draw_bins(ax, adata, key, groups, colors, reference=reference)
+            uniform = record["uniform_attention"][modality] if reference else None
+            _draw_bins(ax, adata, key, groups, colors, uniform=uniform)
         if groupby is not None:
             legend_above(ax)
     return ax
@@ -127,13 +127,15 @@ def _attended(mdata: MuData, modality: str, key: str) -> AnnData:
     raise ValueError(msg)
 
 
-def _draw_bins(ax: Axes, adata: AnnData, key: str, groups: Groups, colors: dict[str, str], *, reference: bool) -> None:
+def _draw_bins(
+    ax: Axes, adata: AnnData, key: str, groups: Groups, colors: dict[str, str], *, uniform: np.ndarray | None
+) -> None:
     (x, distance), labels = bin_axis(ax, adata), counted(groups)
     for name, rows in groups.items():
         mean, error = mean_and_error(dense(adata.layers[k.attention(key)][rows]))
         mean_line(ax, x, mean, error, color=colors[name], label=labels[name])
-    if reference:
-        ax.axhline(1 / adata.n_vars, color=GREY, linewidth=0.8, linestyle=DOTTED, zorder=0.5)
+    if uniform is not None:
+        ax.plot(x, uniform, color=GREY, linewidth=0.8, linestyle=DOTTED, zorder=0.5)
     ax.set_ylim(bottom=0)
     ax.set_xlabel(distance)
     ax.set_ylabel("Mean attention")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mudata import MuData
 
-_NAMES = {"loss": "Loss", "auc": "ROC AUC", "r2": "R²"}
+_NAMES = {"loss": "Loss", "auc": "ROC AUC", "r2": "R²", "reconstruction": "Reconstruction error"}
 
 
 def history(mdata: MuData, *, key: str = "attn") -> Figure:
     """Loss and metric of every epoch, for training and validation.
 
-    The epoch whose weights were kept is marked.
+    The epoch whose weights were kept is marked. With one model per cell type there is a thin line for each, and a
+    thick one for their mean over the models that were still in training.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def history(mdata: MuData, *, key: str = "attn") -> Figure:
 
     Returns
     -------
-    The figure: a panel for the loss and one for the metric (ROC AUC, or R² for expression).
+    The figure: a panel each for the loss of the prediction, the metric (ROC AUC, or R² for expression), and the
+    reconstruction error where the model has one.
 
     Raises
     ------
@@ -49,36 +51,75 @@ def history(mdata: MuData, *, key: str = "attn") -> Figure:
     >>> fig = attn.pl.history(mdata)
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     record = record_of(read(mdata), key)
     if "history" not in record:
         msg = f"uns[{key!r}] has no history: only attn.tl.fit writes one (attn.tl.embed does not train)."
         raise ValueError(msg)
-    curves = record["history"]
-    metrics = sorted({name.rpartition("_")[0] for name in curves}, key=lambda name: (name != "loss", name))
+    runs = _runs(record)
+    found = {name.rpartition("_")[0] for name in runs[0].curves}
+    metrics = [name for name in _NAMES if name in found]
     with plt.rc_context(STYLE):
-        figure, axes = grid(len(metrics), len(metrics), width=DOUBLE / 2, height=2.2)
+        figure, axes = grid(len(metrics), len(metrics), width=DOUBLE / len(metrics), height=2.2)
         for ax, metric in zip(axes, metrics, strict=True):
-            _draw(ax, curves, metric, best=record.get("best_epoch"))
+            for part in (k.TRAIN, k.VALIDATION):
+                _draw(ax, [run.curves[f"{metric}_{part}"] for run in runs if f"{metric}_{part}" in run.curves], part)
+            if len(runs) == 1 and runs[0].kept is not None:
+                kept = runs[0].kept
+                ax.axvline(kept, color=GREY, linewidth=0.8, linestyle=DOTTED, zorder=0.5, label=f"kept: epoch {kept}")
+            elif len(runs) > 1:
+                _mark_kept(ax, runs, f"{metric}_{k.VALIDATION}")
+            ax.set_xlim(0.5, max(map(_length, runs)) + 0.5)
+            ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
             ax.set_xlabel("Epoch")
-            ax.set_ylabel(_NAMES.get(metric, metric))
+            ax.set_ylabel(_NAMES[metric])
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 
-def _draw(ax: Axes, curves: Mapping[str, Any], metric: str, *, best: int | None) -> None:
-    """Curves of one run and one metric."""
-    from matplotlib.ticker import MaxNLocator
+class _Run(NamedTuple):
+    """One training: a value of every epoch by name, and the epoch that was kept."""
 
-    n = 0
-    for part in (k.TRAIN, k.VALIDATION):
-        if f"{metric}_{part}" not in curves:
-            continue
-        values = np.asarray(curves[f"{metric}_{part}"], dtype=float)
-        n = max(n, len(values))
-        marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(values) <= 20 else {}
-        ax.plot(np.arange(1, len(values) + 1), values, color=PARTS[part], label=part, **marker)
-    if best is not None:
-        ax.axvline(best, color=GREY, linewidth=0.8, linestyle=DOTTED, zorder=0.5, label=f"kept: epoch {best}")
-    ax.set_xlim(0.5, n + 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    curves: dict[str, np.ndarray]
+    kept: int | None
+
+
+def _runs(record: Mapping[str, Any]) -> list[_Run]:
+    """The trainings of a record: one, or one for each cell type."""
+    columns = {name: np.asarray(values) for name, values in record["history"].items()}
+    if "cell_type" not in columns:
+        return [_Run(columns, record.get("best_epoch"))]
+    curves = {name: values for name, values in columns.items() if name not in ("cell_type", "epoch", "kept")}
+    runs = []
+    for cell_type in dict.fromkeys(columns["cell_type"].astype(str)):
+        rows = columns["cell_type"].astype(str) == cell_type
+        kept = columns["epoch"][rows & columns["kept"].astype(bool)]
+        runs.append(_Run({name: values[rows] for name, values in curves.items()}, int(kept[0])))
+    return runs
+
+
+def _length(run: _Run) -> int:
+    return max(map(len, run.curves.values()))
+
+
+def _draw(ax: Axes, curves: list[np.ndarray], part: str) -> None:
+    """The curve of one training, or thin curves of several and their mean."""
+    if not curves:
+        return
+    if len(curves) > 1:
+        for curve in curves:
+            ax.plot(np.arange(1, len(curve) + 1), curve, color=PARTS[part], linewidth=0.5, alpha=0.4)
+    longest = max(map(len, curves))
+    padded = np.full((len(curves), longest), np.nan)
+    for row, curve in zip(padded, curves, strict=True):
+        row[: len(curve)] = curve
+    marker: dict[str, Any] = {"marker": "o", "markersize": 3} if longest <= 20 else {}
+    label = part if len(curves) == 1 else f"{part}, mean"
+    ax.plot(np.arange(1, longest + 1), np.nanmean(padded, axis=0), color=PARTS[part], label=label, **marker)
+
+
+def _mark_kept(ax: Axes, runs: list[_Run], name: str) -> None:
+    """A point on every curve where it was kept."""
+    points = [(run.kept, run.curves[name][run.kept - 1]) for run in runs if run.kept is not None and name in run.curves]
+    ax.plot(*zip(*points, strict=True), "o", color=PARTS[k.VALIDATION], markersize=3, label="kept epochs")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from epiattn import _keys as k
 from epiattn._compat import layer_names
-from epiattn._modalities import find_channels, kind
+from epiattn._modalities import find_channels, kind, measured
 
 from ._data import dense, groups_of, mean_and_error, read, rows_of_cell_types
 from ._style import DOUBLE, STYLE, bin_axis, colors_of, counted, grid, legend_columns, legend_height, mean_line
@@ -85,8 +83,9 @@ def profile(
             x, distance = bin_axis(ax, adata)
             ax.tick_params(labelbottom=i + ncols >= len(marks))  # those without a panel below
             ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            known = measured(adata, [mark])[:, 0]
             for name, rows in groups.items():
-                mean, error = mean_and_error(dense(adata.layers[mark][_measured(adata, mark, rows)]))
+                mean, error = mean_and_error(dense(adata.layers[mark][rows[known[rows]]]))
                 mean_line(ax, x, mean, error if errorbar else None, color=colors[name], label=labels[name])
             ax.set_ylim(bottom=0)
             ax.set_title(mark)
@@ -118,9 +117,3 @@ def _marks(mdata: MuData, modality: str, marks: str | Sequence[str] | None) -> l
         msg = f"marks names no mark; the marks of mdata[{modality!r}] are {known}."
         raise ValueError(msg)
     return chosen
-
-
-def _measured(adata: AnnData, mark: str, rows: np.ndarray) -> np.ndarray:
-    """Those of the rows in which the mark was measured."""
-    measured = adata.obsm.get(k.MEASURED)
-    return rows if measured is None or mark not in measured else rows[measured[mark].to_numpy()[rows]]

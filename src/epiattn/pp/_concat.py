@@ -11,7 +11,7 @@ import numpy as np
 from epiattn import _keys as k
 from epiattn._compat import layer_names, new_mudata
 from epiattn._logging import logger
-from epiattn._modalities import Channels, find_channels, kind, record_written
+from epiattn._modalities import Channels, find_channels, kind, measured
 from epiattn._validation import as_mudata
 
 from ._join import first_of_each_name, join_tables, stack
@@ -176,9 +176,6 @@ def _join_modality(parts: list[_Part], modality: str) -> AnnData:
         obs=join_tables([_modality_obs(part, modality) for part in parts]),
         var=var,
     )
-    for name in layer_names(joined):
-        if name.startswith(k.truth("")):
-            record_written(joined, name)
     _write_notes(joined, parts, modality)
     return joined
 
@@ -195,11 +192,11 @@ def _modality_obs(part: _Part, modality: str) -> pd.DataFrame:
 
 
 def _kept_layers(part: _Part, modality: str) -> list[str]:
-    """Layers to carry over: all but those that the package wrote, and the truth of a simulation."""
+    """Layers to carry over: all but those that the package wrote."""
     if (adata := part.get(modality)) is None:
         return []
     written = {str(name) for name in adata.uns.get(k.PACKAGE, {}).get("written", [])}
-    return [name for name in layer_names(adata) if name not in written or name.startswith(k.truth(""))]
+    return [name for name in layer_names(adata) if name not in written]
 
 
 def _align(parts: list[_Part], modality: str) -> tuple[pd.DataFrame, list[np.ndarray]]:
@@ -270,13 +267,9 @@ def _channels(parts: list[_Part], modality: str) -> list[str]:
 
 def _measured(part: _Part, modality: str, channels: list[str]) -> np.ndarray:
     """What an object measured, shape ``(n_obs, n_channels)``."""
-    measured = np.zeros((len(part.obs), len(channels)), bool)
-    if (adata := part.get(modality)) is not None:
-        known = adata.obsm.get(k.MEASURED, {})
-        for i, name in enumerate(channels):
-            if name in layer_names(adata):
-                measured[:, i] = known.get(name, True)
-    return measured
+    if (adata := part.get(modality)) is None:
+        return np.zeros((len(part.obs), len(channels)), bool)
+    return measured(adata, channels) & [name in layer_names(adata) for name in channels]
 
 
 def _missing(parts: list[_Part], modality: str) -> list[str]:

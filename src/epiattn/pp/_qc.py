@@ -10,7 +10,7 @@ from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._logging import logger
-from epiattn._modalities import find_channels, kind
+from epiattn._modalities import find_channels, kind, measured
 from epiattn._validation import as_mudata, check_values, give_back
 
 from ._label import cell_types_of
@@ -105,19 +105,19 @@ def _signal(adata: AnnData, channels: list[str], codes: np.ndarray, n_types: int
     total = np.zeros(adata.n_obs)
     rows: list[dict[str, Any]] = []
     for mark in channels:
-        layer, measured = adata.layers[mark], _is_measured(adata, [mark])
+        layer, is_measured = adata.layers[mark], measured(adata, [mark])[:, 0]
         depth, largest = np.zeros(adata.n_obs), np.zeros(adata.n_obs)
         for block, values in _blocks(layer):
             depth[block], largest[block] = values.sum(1, dtype=np.float64), values.max(1, initial=0)
-        total += np.where(measured, depth, 0)
+        total += np.where(is_measured, depth, 0)
         top = np.zeros(n_types)
-        np.maximum.at(top, codes[measured], largest[measured])
+        np.maximum.at(top, codes[is_measured], largest[is_measured])
         at_top = np.zeros(adata.n_obs)
         for block, values in _blocks(layer):
             at_top[block] = (values == top[codes[block], None]).sum(1)
         mark_rows = []
         for i in range(n_types):
-            here = measured & (codes == i)
+            here = is_measured & (codes == i)
             row = {"cell_type": i, "channel": mark, "n_obs": int(here.sum())}
             if here.any():
                 clipped = at_top[here].sum() if top[i] > 0 else 0
@@ -133,7 +133,7 @@ def _signal(adata: AnnData, channels: list[str], codes: np.ndarray, n_types: int
 
 def _methylation(adata: AnnData, channels: list[str], codes: np.ndarray, n_types: int) -> _Found:
     n_cpg = adata.obs[k.N_CPG].to_numpy().astype(np.int64)
-    measured = _is_measured(adata, [k.BETA])
+    is_measured = measured(adata, [k.BETA])[:, 0]
     reads = np.zeros(adata.n_obs)
     if "coverage" in channels:
         for block, values in _blocks(adata.layers["coverage"]):
@@ -141,7 +141,7 @@ def _methylation(adata: AnnData, channels: list[str], codes: np.ndarray, n_types
             reads[block] = values.sum(1, where=valid, dtype=np.float64)
     rows: list[dict[str, Any]] = []
     for i in range(n_types):
-        here = measured & (codes == i)
+        here = is_measured & (codes == i)
         row: dict[str, Any] = {"cell_type": i, "channel": k.BETA, "n_obs": int(here.sum())}
         if here.any():
             row["coverage"], row["n_cpg"] = (n_cpg[here] > 0).mean(), n_cpg[here].mean()
@@ -152,24 +152,17 @@ def _methylation(adata: AnnData, channels: list[str], codes: np.ndarray, n_types
 
 
 def _tfs(adata: AnnData, channels: list[str], codes: np.ndarray, n_types: int) -> _Found:
-    measured = _is_measured(adata, channels)
+    is_measured = measured(adata, channels).any(1)
     n_tfs = np.zeros(adata.n_obs, np.int64)
     for blocks in zip(*(_blocks(adata.layers[name]) for name in channels), strict=True):
         bound = np.any([values != 0 for _, values in blocks], axis=0)
         n_tfs[blocks[0][0]] = bound.sum(1)
     rows: list[dict[str, Any]] = []
     for i in range(n_types):
-        here = measured & (codes == i)
+        here = is_measured & (codes == i)
         row: dict[str, Any] = {"cell_type": i, "channel": "any", "n_obs": int(here.sum())}
         rows.append({**row, "n_tfs": n_tfs[here].mean()} if here.any() else row)
     return "qc_n_tfs", n_tfs, rows
-
-
-def _is_measured(adata: AnnData, channels: list[str]) -> np.ndarray:
-    """Whether any of the channels was measured, shape ``(n_obs,)``."""
-    known = adata.obsm.get(k.MEASURED, {})
-    masks = [known[name].to_numpy(dtype=bool) if name in known else np.ones(adata.n_obs, bool) for name in channels]
-    return np.any(masks, axis=0)
 
 
 def _blocks(values: Any) -> Iterator[tuple[slice, np.ndarray]]:

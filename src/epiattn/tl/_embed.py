@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epiattn import _keys as k
 from epiattn._validation import as_mudata, check_key, give_back
 
+from ._groups import ALL, load_models, parts_of
 from ._write import check_owned, setup_undone, write_results
 
 if TYPE_CHECKING:
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy: bool = False) -> MuData:
     """Embed an object with a saved model: latent space, attention and predictions, without training.
 
-    The object may hold other cell types, genes and chromosomes than the training data. It needs no label, expression
-    or split. Channels and TFs are matched by name; bins must have the coordinates that the model was trained on.
+    The object may hold other genes and chromosomes than the training data, and other cell types (unless there is one
+    model per cell type). It needs no label, expression or split. Channels and TFs are matched by name; bins must have
+    the coordinates that the model was trained on.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
     FileNotFoundError
         If there is no model in the folder.
     ValueError
-        If the object lacks what the model reads; the message names it.
+        If the object lacks what the model reads, or there is no model for a cell type; the message names it.
 
     Examples
     --------
@@ -53,12 +56,22 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
     >>> attn.tl.embed(other, folder).obsm["X_attn"].shape
     (20, 105)
     """
-    from epiattn.models import RegulatoryModel
-
-    model = RegulatoryModel.load(model_dir)
+    models = load_models(Path(model_dir))
+    per = None if ALL in models else k.CELL_TYPE
+    model = next(iter(models.values()))
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     check_key(mdata, key_added)
     check_owned(mdata, key_added)
+    if per is not None and k.CELL_TYPE in mdata.obs:
+        found = mdata.obs[k.CELL_TYPE].dropna().astype(str).unique()
+        if unknown := [name for name in found if name not in models]:
+            msg = (
+                f"{str(model_dir)!r} has one model for each of {list(models)}, and none for {unknown}: a model of all "
+                "cell types (tl.fit with per=None) can be applied to others."
+            )
+            raise ValueError(msg)
     with setup_undone(type(model), mdata):
-        write_results(mdata, model, key_added, {"model_dir": str(model_dir), "target": model.target})
+        outputs = [(rows, models[name].run(part)) for name, rows, part in parts_of(mdata, per)]
+        record = {"model_dir": str(model_dir), "target": model.target, "per": per}
+        write_results(mdata, models, outputs, key_added, record=record)
     return give_back(mdata, given, copy=copy)

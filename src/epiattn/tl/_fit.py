@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from epiattn import _keys as k
-from epiattn._logging import logger
 from epiattn._registry import models
-from epiattn._validation import as_mudata, check_key, give_back
+from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.pp._split import ensure_split
 
+from ._groups import ALL, Models, parts_of, save_models
 from ._write import check_owned, setup_undone, write_results
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def fit(
     seed: int = 0,
     key_added: str = "attn",
     model_dir: str | Path | None = None,
+    per: str | None = None,
     copy: bool = False,
     **options: Any,
 ) -> MuData:
@@ -72,6 +75,9 @@ def fit(
         Prefix of everything that is written.
     model_dir
         Folder to save the model in, for :func:`embed`.
+    per
+        ``None`` (default): one model learns from all cell types, can be applied to others, and has one latent space.
+        ``"cell_type"``: one model for each cell type, as published; their latent spaces are not comparable.
     copy
         Work on a copy.
     **options
@@ -98,7 +104,8 @@ def fit(
     ``mdata["tf"].layers["attn_attention"]``, ``mdata["tf"].obs["attn_unbound"]``
         attention that each bound TF receives (CSR), and all unbound TFs together
     ``uns["attn"]``
-        parameters, split, training history, metrics of each part, versions, seed
+        parameters, split, training history, versions, seed; ``metrics`` of each part of the split (the mean over the
+        cell types with ``per="cell_type"``), and ``metrics_by_cell_type``, a DataFrame
     ``obs["split"]``
         the split, if there was none
 
@@ -121,8 +128,10 @@ def fit(
     >>> mdata.obsm["X_attn"].shape
     (300, 105)
     """
+    if per is not None:
+        check_choice("per", per, ["cell_type"])
     model_class = models[model].load()
-    model_options, train_options = _sort_options(model_class, options)
+    model_options, train_options = _sort_options(model_class, {**models[model].options, **options})
     _check_folder(model_dir)
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     check_key(mdata, key_added)
@@ -130,26 +139,47 @@ def fit(
 
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
-    with setup_undone(model_class, mdata), _seeded(seed):
-        model_class.setup_mudata(mdata, channels=channels, label_key=label_key)
-        fitted = model_class(mdata, target=target, **model_options)
-        fitted.train(split_key=split_key, **train_options)
+    trained: dict[str, RegulatoryModel] = {}
+    outputs = []
+    with setup_undone(model_class, mdata):
+        for name, rows, part in parts_of(mdata, per):
+            with _seeded(seed), _named(name):
+                model_class.setup_mudata(part, channels=channels, label_key=label_key)
+                trained[name] = model_class(part, target=target, **model_options)
+                trained[name].train(split_key=split_key, **train_options)
+                outputs.append((rows, trained[name].run()))
         record = {
             "model": model,
             "target": target,
             "seed": seed,
             "label_key": label_key,
             "split_key": split_key,
+            "per": per,
             "model_options": model_options,
             "train_options": train_options,
-            "best_epoch": fitted.best_epoch_,
-            "history": {name: values[name].to_numpy(dtype=float) for name, values in fitted.history_.items()},
+            **_training_record(trained),
         }
-        write_results(mdata, fitted, key_added, record, split_key=split_key)
+        write_results(mdata, trained, outputs, key_added, record=record, split_key=split_key)
         mdata.uns[key_added]["seconds"] = time.perf_counter() - start
         if model_dir is not None:
-            _save(fitted, Path(model_dir))
+            save_models(trained, Path(model_dir))
     return give_back(mdata, given, copy=copy)
+
+
+def _training_record(trained: Models) -> dict[str, Any]:
+    """The history and which epoch was kept; of several models one after the other, with cell type and epoch."""
+    histories = {
+        name: {metric: values[metric].to_numpy(dtype=float) for metric, values in model.history_.items()}
+        for name, model in trained.items()
+    }
+    if ALL in trained:
+        return {"best_epoch": trained[ALL].best_epoch_, "history": histories[ALL]}
+    runs = []
+    for name, history in histories.items():
+        epoch = np.arange(1, len(history["loss_train"]) + 1)
+        cell_type = np.full(len(epoch), name, dtype=object)
+        runs.append({"cell_type": cell_type, "epoch": epoch, "kept": epoch == trained[name].best_epoch_, **history})
+    return {"history": {column: np.concatenate([run[column] for run in runs]) for column in runs[0]}}
 
 
 def _sort_options(model_class: type[RegulatoryModel], options: Mapping[str, Any]) -> tuple[dict, dict]:
@@ -184,10 +214,16 @@ def _check_folder(model_dir: str | Path | None) -> None:
         raise ValueError(msg)
 
 
-def _save(model: RegulatoryModel, folder: Path) -> None:
-    if (folder / "model.pt").exists():
-        logger.warning("Replacing the model in %s.", folder)
-    model.save(str(folder), overwrite=True)
+@contextmanager
+def _named(cell_type: str) -> Iterator[None]:
+    """Say in an error which cell type it is about."""
+    try:
+        yield
+    except ValueError as error:
+        if cell_type == ALL:
+            raise
+        msg = f"Cell type {cell_type!r}: {error}"
+        raise ValueError(msg) from error
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -13,19 +13,29 @@ from epiattn import _keys as k
 from epiattn import metrics
 from epiattn._modalities import kind, record_written
 
+from ._groups import ALL, Models
+
 if TYPE_CHECKING:
     from mudata import MuData
 
     from epiattn.models import RegulatoryModel
+    from epiattn.models._outputs import Outputs
 
 
 def write_results(
-    mdata: MuData, model: RegulatoryModel, key: str, record: Mapping[str, Any], *, split_key: str | None = None
+    mdata: MuData,
+    models: Models,
+    parts: Sequence[tuple[np.ndarray, Outputs]],
+    key: str,
+    *,
+    record: Mapping[str, Any],
+    split_key: str | None = None,
 ) -> None:
-    """Run a model once over the object and write its results under a key; an earlier run's are replaced."""
+    """Write what models say, each of some rows, under a key; an earlier run's results are replaced."""
     import pandas as pd
 
-    outputs = model.run(mdata)
+    model = next(iter(models.values()))
+    outputs = parts[0][1] if len(parts) == 1 else type(parts[0][1]).join(parts, mdata.obs_names)
     score = outputs.prediction
     weights = pd.DataFrame(outputs.modality_weights, index=mdata.obs_names, columns=list(model.channels))
     _remove(mdata, key)
@@ -46,8 +56,9 @@ def write_results(
         container[name] = value
     mdata.uns[key] = {
         **_plain(record),
+        "uniform_attention": model.uniform_attention,
         "channels": {modality: list(names) for modality, names in model.channels.items()},
-        "metrics": _metrics(mdata, model, score, split_key),
+        **_metrics(mdata, model, score, split_key, pooled=ALL in models),
         "written": list(values),
         "versions": {name: version(name) for name in ("epiattn", "scvi-tools", "torch", "anndata", "mudata")},
     }
@@ -55,24 +66,47 @@ def write_results(
     mdata.uns[k.PACKAGE] = {"schema_version": k.SCHEMA_VERSION, **package}
 
 
-def _metrics(mdata: MuData, model: RegulatoryModel, score: np.ndarray, split_key: str | None) -> dict[str, Any]:
-    """Metrics of each part of the split, or of all observations; empty where there is no truth."""
+#: Metrics by target.
+_METRICS: dict[str, dict[str, Callable[..., float]]] = {
+    "label": {"auc": metrics.roc_auc, "average_precision": metrics.average_precision},
+    "expression": {"r2": metrics.r2, "pearson": metrics.pearson},
+}
+
+
+def _metrics(
+    mdata: MuData, model: RegulatoryModel, score: np.ndarray, split_key: str | None, *, pooled: bool
+) -> dict[str, Any]:
+    """Metrics of each part of the split (or of all observations), and by cell type; empty where there is no truth.
+
+    Scores of several models are never pooled: with one model per cell type a metric is the mean over the cell types.
+    """
+    import pandas as pd
+
     truth = model.get_target(mdata)
     if truth is None:  # new data need not have labels or expression
-        return {}
+        return {"metrics": {}}
     if split_key is None:
-        parts = {"all": np.ones(mdata.n_obs, bool)}
+        parts = {"all": np.isfinite(truth)}
     else:
-        parts = {part: (mdata.obs[split_key] == part).to_numpy() for part in k.PARTS}
-    functions: dict[str, dict[str, Callable[..., float]]] = {
-        "label": {"auc": metrics.roc_auc, "average_precision": metrics.average_precision},
-        "expression": {"r2": metrics.r2, "pearson": metrics.pearson},
-    }
-    result: dict[str, Any] = {}
-    for part, rows in parts.items():
-        rows = rows & np.isfinite(truth)
-        values = {name: function(truth[rows], score[rows]) for name, function in functions[model.target].items()}
-        result[part] = {"n_obs": int(rows.sum()), **values}
+        parts = {part: (mdata.obs[split_key] == part).to_numpy() & np.isfinite(truth) for part in k.PARTS}
+
+    def evaluate(rows: np.ndarray) -> dict[str, Any]:
+        values = {name: function(truth[rows], score[rows]) for name, function in _METRICS[model.target].items()}
+        return {"n_obs": int(rows.sum()), **values}
+
+    result: dict[str, Any] = {"metrics": {part: evaluate(rows) for part, rows in parts.items()}}
+    if k.CELL_TYPE in mdata.obs:
+        cell_type = mdata.obs[k.CELL_TYPE].astype(str).to_numpy()
+        table = pd.DataFrame(
+            {"cell_type": name, "part": part, **evaluate(rows & (cell_type == name))}
+            for name in dict.fromkeys(cell_type)
+            for part, rows in parts.items()
+        )
+        result["metrics_by_cell_type"] = table
+        if not pooled:
+            means = table.groupby("part", sort=False)[list(_METRICS[model.target])].mean()
+            for part, values in means.iterrows():
+                result["metrics"][part] |= values.to_dict()
     return result
 
 
@@ -134,11 +168,13 @@ def _remove(mdata: MuData, key: str) -> None:
 
 def _plain(value: Any) -> Any:
     """Only what h5mu and zarr can hold: no tuples, no None, no paths."""
+    import pandas as pd
+
     if isinstance(value, Mapping):
         return {str(name): _plain(entry) for name, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple | set):
         return [_plain(entry) for entry in value]
-    if isinstance(value, bool | int | float | str | np.ndarray | np.generic):
+    if isinstance(value, bool | int | float | str | np.ndarray | np.generic | pd.DataFrame):
         return value
     return str(value)
 

@@ -1,0 +1,86 @@
+"""A decoder that keeps the regulatory latent space from holding nothing but the prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ._types import ModalityBatch
+
+
+class AttendedDecoder(nn.Module):
+    """Read back from the latent space what the attention saw: the attended mean of every mark and channel.
+
+    A network that only predicts high or low has no reason to keep apart two programs with the same outcome, and its
+    latent space collapses to a line. Here a linear map of each latent point must tell, for each modality, the mean of
+    every channel over the positions, weighted by the attention. What the attention passes over need not be kept.
+
+    Parameters
+    ----------
+    n_latent
+        Size of the latent space.
+    n_channels
+        Channels of each modality, by name.
+    """
+
+    def __init__(self, n_latent: int, n_channels: Mapping[str, int]) -> None:
+        super().__init__()
+        self.decoders = nn.ModuleDict({name: nn.Linear(n_latent, n) for name, n in n_channels.items()})
+
+    def forward(self, z: Tensor) -> dict[str, Tensor]:
+        """Decode latent points.
+
+        Parameters
+        ----------
+        z
+            Fused embedding, shape ``(batch, n_latent)``.
+
+        Returns
+        -------
+        The attended mean of the channels of each modality, shape ``(batch, channels)``.
+        """
+        return {name: decoder(z) for name, decoder in self.decoders.items()}
+
+    def loss(self, z: Tensor, batch: Mapping[str, ModalityBatch], attention: Mapping[str, Tensor]) -> Tensor:
+        """Mean squared error of the decoded channels where a modality was measured, averaged over the modalities.
+
+        Parameters
+        ----------
+        z
+            Fused embedding, shape ``(batch, n_latent)``.
+        batch
+            The modalities, scaled as the encoders saw them.
+        attention
+            Attention over the positions of each modality, shape ``(batch, positions)``. No gradient flows into it.
+
+        Returns
+        -------
+        The error, a scalar.
+        """
+        errors = []
+        for name, decoded in self(z).items():
+            if name in batch and batch[name].present.any():
+                present = batch[name].present
+                target = attended_mean(batch[name], attention[name].detach())
+                errors.append((decoded - target)[present].square().mean())
+        return torch.stack(errors).mean()
+
+
+def attended_mean(modality: ModalityBatch, attention: Tensor) -> Tensor:
+    """Mean of every channel over the positions, weighted by the attention.
+
+    Parameters
+    ----------
+    modality
+        One modality: signal has its positions last, CpGs and TFs have them in the middle, and a mask.
+    attention
+        Shape ``(batch, positions)``.
+
+    Returns
+    -------
+    Shape ``(batch, channels)``.
+    """
+    subscripts = "bcp,bp->bc" if modality.mask is None else "bpc,bp->bc"
+    return torch.einsum(subscripts, modality.values, attention)

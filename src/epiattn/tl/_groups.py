@@ -1,0 +1,77 @@
+"""Which model is for which observations: one for all, or one for each cell type, as in Kang et al. 2020."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+
+from epiattn import _keys as k
+from epiattn._compat import take
+from epiattn._logging import logger
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from epiattn.models import RegulatoryModel
+
+ALL = ""  # the model of all observations
+_INDEX = "cell_types.json"  # folder of each cell type's model
+Models = Mapping[str, "RegulatoryModel"]
+
+
+def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, MuData]]:
+    """The observations of each model, one after the other: name, rows, and an object that holds just these.
+
+    Raises
+    ------
+    ValueError
+        If there is no cell type, or it is missing for an observation.
+    """
+    if per is None:
+        yield ALL, np.arange(mdata.n_obs), mdata
+        return
+    if k.CELL_TYPE not in mdata.obs:
+        msg = "per='cell_type' needs obs['cell_type'], which is missing."
+        raise ValueError(msg)
+    cell_type = mdata.obs[k.CELL_TYPE]
+    if cell_type.isna().any():
+        n, first = int(cell_type.isna().sum()), mdata.obs_names[cell_type.isna()][0]
+        msg = f"per='cell_type': obs['cell_type'] is missing for {n} observations, such as {first!r}."
+        raise ValueError(msg)
+    for name in cell_type.astype(str).unique():
+        rows = np.flatnonzero(cell_type.astype(str) == name)
+        yield name, rows, take(mdata, rows)
+
+
+def save_models(models: Models, folder: Path) -> None:
+    """Save the one model in a folder, or each cell type's in a folder of its own; what was there is replaced."""
+    if ALL in models:
+        (folder / _INDEX).unlink(missing_ok=True)
+        _save(models[ALL], folder)
+        return
+    (folder / "model.pt").unlink(missing_ok=True)
+    places = {name: quote(name, safe=" ") for name in models}
+    for name, model in models.items():
+        _save(model, folder / places[name])
+    (folder / _INDEX).write_text(json.dumps(places, indent=2) + "\n", encoding="utf-8")
+
+
+def _save(model: RegulatoryModel, folder: Path) -> None:
+    if (folder / "model.pt").exists():
+        logger.warning("Replacing the model in %s.", folder)
+    model.save(str(folder), overwrite=True)
+
+
+def load_models(folder: Path) -> dict[str, RegulatoryModel]:
+    """What :func:`save_models` saved."""
+    from epiattn.models import RegulatoryModel
+
+    if not (folder / _INDEX).is_file():
+        return {ALL: RegulatoryModel.load(folder)}
+    places = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    return {name: RegulatoryModel.load(folder / place) for name, place in places.items()}

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from epiattn.nn import AttendedDecoder, ModalityBatch, attended_mean
+
+
+def signal(values: list, present: list[bool] | None = None) -> ModalityBatch:
+    tensor = torch.tensor(values)
+    return ModalityBatch(tensor, None, torch.tensor(present or [True] * len(tensor)))
+
+
+def cpgs(values: list, present: list[bool] | None = None) -> ModalityBatch:
+    tensor = torch.tensor(values)
+    mask = torch.ones(tensor.shape[:2], dtype=torch.bool)
+    return ModalityBatch(tensor, mask, torch.tensor(present or [True] * len(tensor)))
+
+
+def test_attended_means_worked_out_by_hand() -> None:
+    attention = torch.tensor([[0.25, 0.75]])
+    # two marks (rows) in two bins; two CpGs (rows) with two channels
+    assert_close(attended_mean(signal([[[4.0, 0.0], [1.0, 1.0]]]), attention), torch.tensor([[1.0, 1.0]]))
+    assert_close(attended_mean(cpgs([[[4.0, 0.0], [1.0, 1.0]]]), attention), torch.tensor([[1.75, 0.75]]))
+
+
+def make_decoder() -> AttendedDecoder:
+    """One latent dimension; decodes to (z, 0) for two marks and to 1 for one TF channel."""
+    decoder = AttendedDecoder(1, {"histone": 2, "tf": 1})
+    decoder.load_state_dict(
+        {
+            "decoders.histone.weight": torch.tensor([[1.0], [0.0]]),
+            "decoders.histone.bias": torch.zeros(2),
+            "decoders.tf.weight": torch.tensor([[0.0]]),
+            "decoders.tf.bias": torch.ones(1),
+        }
+    )
+    return decoder
+
+
+BATCH = {"histone": signal([[[2.0, 4.0], [0.0, 2.0]]] * 2), "tf": cpgs([[[3.0], [1.0]]] * 2)}
+ATTENTION = {"histone": torch.tensor([[0.5, 0.5]] * 2), "tf": torch.tensor([[1.0, 0.0]] * 2)}
+
+
+def test_loss_worked_out_by_hand() -> None:
+    # Attended: marks (3, 1), TF 3. Decoded at z = 3: (3, 0) and 1; at z = 1: (1, 0) and 1.
+    # Histone: mean of 0, 1, 4, 1 is 1.5; TF: mean of 4, 4 is 4; their mean is 2.75.
+    assert_close(make_decoder().loss(torch.tensor([[3.0], [1.0]]), BATCH, ATTENTION), torch.tensor(2.75))
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    z = torch.tensor([[3.0], [1.0]])
+    partly = {**BATCH, "histone": BATCH["histone"]._replace(present=torch.tensor([True, False]))}
+    assert_close(make_decoder().loss(z, partly, ATTENTION), torch.tensor((0.5 + 4) / 2))
+    absent = {"tf": BATCH["tf"]}
+    assert_close(make_decoder().loss(z, absent, {"tf": ATTENTION["tf"]}), torch.tensor(4.0))
+    nowhere = {**BATCH, "histone": BATCH["histone"]._replace(present=torch.tensor([False, False]))}
+    assert_close(make_decoder().loss(z, nowhere, ATTENTION), torch.tensor(4.0))
+
+
+def test_gradients_reach_the_latent_space_but_not_the_attention() -> None:
+    z = torch.tensor([[3.0], [1.0]], requires_grad=True)
+    attention = {name: weights.clone().requires_grad_() for name, weights in ATTENTION.items()}
+    make_decoder().loss(z, BATCH, attention).backward()
+    assert z.grad is not None
+    assert z.grad[1] != 0
+    assert all(weights.grad is None for weights in attention.values())
+
+
+@pytest.mark.parametrize("n_obs", [0, 1, 5])
+def test_one_value_for_each_channel(n_obs: int) -> None:
+    decoded = AttendedDecoder(7, {"histone": 3, "histone_500bp": 2})(torch.randn(n_obs, 7))
+    assert {name: tuple(values.shape) for name, values in decoded.items()} == {
+        "histone": (n_obs, 3),
+        "histone_500bp": (n_obs, 2),
+    }
