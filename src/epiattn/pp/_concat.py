@@ -269,7 +269,7 @@ def _measured(part: _Part, modality: str, channels: list[str]) -> np.ndarray:
     """What an object measured, shape ``(n_obs, n_channels)``."""
     if (adata := part.get(modality)) is None:
         return np.zeros((len(part.obs), len(channels)), bool)
-    return measured(adata, channels) & [name in layer_names(adata) for name in channels]
+    return measured(adata, channels) & np.isin(channels, layer_names(adata))
 
 
 def _missing(parts: list[_Part], modality: str) -> list[str]:
