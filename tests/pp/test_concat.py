@@ -285,8 +285,8 @@ def test_names_are_kept_where_they_are_unique_and_tell_the_cell_type(liver, brai
 
 
 def test_order_of_channels_is_kept_only_if_it_was_given(liver, brain):
-    assert "channels" not in attn.pp.concat([liver, brain])["histone"].uns["epiattn"]
-    liver["histone"].uns["epiattn"]["channels"] = ["H3K9ac", "H3K4me3"]
+    assert "channels" not in attn.pp.concat([liver, brain])["histone"].uns.get("epiattn", {})
+    liver["histone"].uns["epiattn"] = {"channels": ["H3K9ac", "H3K4me3"]}
     joined = attn.pp.concat([liver, brain])
     assert find_channels(joined)["histone"] == ["H3K9ac", "H3K4me3", "DNase"]
 
