@@ -55,9 +55,8 @@ def run_three(model: str, seed: int) -> None:
     for name, value in auc.items():
         print(f"  test AUC {value:.4f}  {name}")
     oracle, logistic, found = auc.values()
-    print(
-        f"  (AUC - .5) / (oracle - .5) = {(found - 0.5) / (oracle - 0.5):.3f}; oracle - logistic = {oracle - logistic:.3f}"
-    )
+    print(f"  (AUC - .5) / (oracle - .5) = {(found - 0.5) / (oracle - 0.5):.3f}")
+    print(f"  oracle - logistic = {oracle - logistic:.3f}")
     for name, latent in {"X_attn": mdata.obsm["X_attn"], "PCA of the raw marks": pca_of_marks(mdata)}.items():
         shown = ", ".join(f"{n} clusters {ari:.2f}" for n, ari in cluster(mdata, latent))
         print(f"  ARI with the planted programs at resolutions {RESOLUTIONS}: {shown}  {name}")
