@@ -13,6 +13,7 @@ from epiattn._validation import check_choice
 
 from ._loader import make_loader, to_numpy
 from ._outputs import Outputs
+from ._threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +47,11 @@ class InferenceMixin:
         modalities = present(mdata, self.channels)
         columns = {modality: self._columns(mdata, modality) for modality in modalities if kind(modality) == k.TF}
         outputs = Outputs(mdata, modalities, columns)
-        for batch in make_loader(self._dataset(mdata), np.arange(mdata.n_obs), batch_size):
-            embedding, generated = self.module(batch, compute_loss=False)
-            masks = {modality: batch[modality].mask for modality in columns}
-            outputs.add(self.module.predict(generated["score"]), embedding, masks)
+        with one_thread():
+            for batch in make_loader(self._dataset(mdata), np.arange(mdata.n_obs), batch_size):
+                embedding, generated = self.module(batch, compute_loss=False)
+                masks = {modality: batch[modality].mask for modality in columns}
+                outputs.add(self.module.predict(generated["score"]), embedding, masks)
         return outputs
 
     @property

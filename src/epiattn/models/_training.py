@@ -19,6 +19,7 @@ from epiattn._settings import settings
 from ._loader import RegulatoryDataModule
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
 from ._targets import check_classes, split_rows
+from ._threads import one_thread
 
 if TYPE_CHECKING:
     from ._base import RegulatoryModel
@@ -95,7 +96,7 @@ class TrainingMixin:
             callbacks.append(EarlyStopping("loss_validation", patience=patience))
         if not trainer_kwargs.setdefault("enable_progress_bar", settings.progress):
             callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
-        with quiet():
+        with quiet(), one_thread():
             TrainRunner(
                 self,
                 training_plan=RegulatoryPlan(self.module, lr=lr, weight_decay=weight_decay),
