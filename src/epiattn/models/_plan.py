@@ -47,8 +47,15 @@ class RegulatoryPlan(pl.LightningModule):
         self._seen: dict[str, list[tuple[dict[str, Tensor], Tensor, Tensor]]] = {"train": [], "validation": []}
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a one-cycle schedule over all steps."""
-        optimizer = torch.optim.AdamW(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        """AdamW with a one-cycle schedule over all steps.
+
+        The head of a module with a decoder is not decayed: small weights there need large differences in the latent
+        space, and the prediction would drown what the decoder keeps.
+        """
+        head = list(self.module.network.head.parameters()) if self.module.decoder is not None else []
+        rest = [parameter for parameter in self.module.parameters() if all(parameter is not each for each in head)]
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": head, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay)
         n_steps = max(int(self.trainer.estimated_stepping_batches), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=n_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
