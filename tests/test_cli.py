@@ -19,12 +19,12 @@ def run(*arguments):
 
 def test_demo_writes_data_pictures_and_model(tmp_path):
     output = run("demo", "--output", tmp_path / "demo", "--n-genes", 120)
-    header, *table = output[output.index("ROC AUC") :].splitlines()[:10]
+    header, *table = output[output.index("ROC AUC") :].splitlines()[:7]
     assert header.split()[2:] == ["genes", "oracle", "logistic", "epiattn"]
     assert [row.split()[:2] for row in table] == [
-        [part, cell_type] for part in ("train", "validation", "test") for cell_type in ("liver", "brain", "blood")
+        [part, cell_type] for part in ("validation", "test") for cell_type in ("liver", "brain", "blood")
     ]
-    assert sum(int(row.split()[2]) for row in table) == 360
+    assert 0 < sum(int(row.split()[2]) for row in table) < 240
     assert all(0 <= float(value) <= 1 for row in table for value in row.split()[3:])
     assert "Next, in Python" in output
     mdata = mudata.read_h5mu(tmp_path / "demo" / "demo.h5mu")
@@ -37,6 +37,15 @@ def test_demo_writes_data_pictures_and_model(tmp_path):
 def test_simulate_fit_embed(tmp_path):
     run("simulate", "-o", tmp_path / "data.h5mu", "--n-genes", 100, "--cell-types", 1)
     run("fit", tmp_path / "data.h5mu", "-o", tmp_path / "fit.h5mu", "--model-dir", tmp_path / "m", "--max-epochs", 1)
-    run("embed", tmp_path / "data.h5mu", tmp_path / "m", "-o", tmp_path / "new.h5mu")
+    output = run("embed", tmp_path / "data.h5mu", tmp_path / "m", "-o", tmp_path / "new.h5mu")
     fitted, embedded = (mudata.read_h5mu(tmp_path / name).obsm["X_attn"] for name in ("fit.h5mu", "new.h5mu"))
     assert (fitted == embedded).all()
+    assert output.startswith("all: n_obs 100, auc ")
+
+
+def test_one_model_per_cell_type_under_another_key(tmp_path):
+    run("simulate", "-o", tmp_path / "data.h5mu", "--n-genes", 100, "--cell-types", 2)
+    options = ("--per", "cell_type", "--key-added", "own", "--max-epochs", 1)
+    output = run("fit", tmp_path / "data.h5mu", "-o", tmp_path / "fit.h5mu", *options)
+    assert output.count("cell_type_1") == 3
+    assert "X_own" in mudata.read_h5mu(tmp_path / "fit.h5mu").obsm

@@ -73,7 +73,7 @@ def _print_demo_table(mdata: MuData) -> None:
         "epiattn": mdata.obs["attn_score"].to_numpy(),
     }
     typer.echo(f"\nROC AUC{'':<17}{'genes':>7}" + "".join(f"{name:>10}" for name in scores))
-    for part in mdata.uns["attn"]["metrics"]:
+    for part in ("validation", "test"):
         for cell_type in mdata.obs["cell_type"].cat.categories:
             rows = ((mdata.obs["split"] == part) & (mdata.obs["cell_type"] == cell_type)).to_numpy()
             values = [attn.metrics.roc_auc(high[rows], score[rows]) for score in scores.values()]
@@ -81,9 +81,9 @@ def _print_demo_table(mdata: MuData) -> None:
 
 
 _DEMO_TEXT = """
-oracle    the noise-free truth behind the simulation: no model can do better
+oracle    the noise-free truth behind the simulation, the best score there can be
 logistic  logistic regression on the total of each mark
-epiattn   marks, methylation and TFs; trained in {seconds:.0f} s on other chromosomes than validation and test
+epiattn   marks, methylation and TFs; trained in {seconds:.0f} s on the other chromosomes
 
 Written to {folder}/
   latent.png     genes in the regulatory latent space: its clusters follow the simulated programs
@@ -101,7 +101,7 @@ Next, in Python:
   mdata = mudata.read_h5mu("{folder}/demo.h5mu")
   mdata.obsm["X_attn"]                          # the regulatory latent space
   mdata.uns["attn"]["metrics_by_cell_type"]     # how good the model is
-  attn.pl.attention(mdata, modality="tf")       # which transcription factors it looks at
+  attn.pl.attention(mdata, modality="tf")       # how attention is spread over TFs
 
 With your own data in a MuData:  mdata = attn.tl.fit(mdata)"""
 
@@ -128,6 +128,8 @@ def fit(
     target: Annotated[str, typer.Option(help="'label' or 'expression'.")] = "label",
     model_dir: Annotated[Path | None, typer.Option(help="Folder to save the model in.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    per: Annotated[str | None, typer.Option(help="'cell_type': one model for each; default: one for all.")] = None,
+    key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "attn",
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Train a model on a data set and write what it found."""
@@ -136,11 +138,17 @@ def fit(
     import epiattn as attn
 
     mdata = attn.tl.fit(
-        mudata.read_h5mu(data), model=model, target=target, model_dir=model_dir, seed=seed, max_epochs=max_epochs
+        mudata.read_h5mu(data),
+        model=model,
+        target=target,
+        model_dir=model_dir,
+        max_epochs=max_epochs,
+        per=per,
+        key_added=key_added,
+        seed=seed,
     )
     mdata.write_h5mu(output)
-    for part, values in mdata.uns["attn"]["metrics"].items():
-        typer.echo(f"{part}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    _print_metrics(mdata, key_added)
     typer.echo(f"Wrote {output}.")
 
 
@@ -149,11 +157,24 @@ def embed(
     data: Input,
     model_dir: Annotated[Path, typer.Argument(help="Folder of a saved model.", exists=True, file_okay=False)],
     output: Output,
+    key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "attn",
 ) -> None:
     """Apply a saved model to a data set and write what it found."""
     import mudata
 
     import epiattn as attn
 
-    attn.tl.embed(mudata.read_h5mu(data), model_dir).write_h5mu(output)
+    mdata = attn.tl.embed(mudata.read_h5mu(data), model_dir, key_added=key_added)
+    mdata.write_h5mu(output)
+    _print_metrics(mdata, key_added)
     typer.echo(f"Wrote {output}.")
+
+
+def _print_metrics(mdata: MuData, key: str) -> None:
+    """Metrics of each part, and of each cell type if there are several; nothing where there is no truth."""
+    record = mdata.uns[key]
+    for part, values in record["metrics"].items():
+        typer.echo(f"{part}: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    table = record.get("metrics_by_cell_type")
+    if table is not None and table["cell_type"].nunique() > 1:
+        typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

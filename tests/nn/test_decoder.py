@@ -57,6 +57,7 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert_close(make_decoder().loss(z, absent, {"tf": ATTENTION["tf"]}), torch.tensor(4.0))
     nowhere = {**BATCH, "histone": BATCH["histone"]._replace(present=torch.tensor([False, False]))}
     assert_close(make_decoder().loss(z, nowhere, ATTENTION), torch.tensor(4.0))
+    assert_close(make_decoder().loss(z, {}, {}), torch.tensor(0.0))
 
 
 def test_gradients_reach_the_latent_space_but_not_the_attention() -> None:

@@ -192,3 +192,12 @@ def test_a_saved_network_predicts_the_same() -> None:
     twin = network()
     twin.load_state_dict(net.state_dict())
     assert_close(twin.eval()(batch), net.eval()(batch))
+
+
+def test_there_is_no_attention_where_nothing_was_measured() -> None:
+    batch = observations(4)
+    present = torch.tensor([True, False, True, False])
+    batch["histone"] = batch["histone"]._replace(present=present)
+    attention = network().eval().embed(batch)["attention"]
+    assert_close(attention["histone"].sum(1), present.float())
+    assert_close(attention["tf"].sum(1), torch.ones(4))

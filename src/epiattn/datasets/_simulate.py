@@ -156,7 +156,18 @@ def simulate(
     mdata = new_mudata(modalities, obs)
     mdata.uns[k.PACKAGE] = {
         "schema_version": k.SCHEMA_VERSION,
-        "simulated": {"n_genes": n_genes, "cell_types": names, "switch": switch, "noise": noise, "seed": seed},
+        "simulated": {
+            "n_genes": n_genes,
+            "cell_types": names,
+            "n_bins": np.atleast_1d(n_bins),
+            "bin_size": np.atleast_1d(bin_size),
+            "marks": marks,
+            "max_cpgs": max_cpgs,
+            "n_tfs": n_tfs,
+            "switch": switch,
+            "noise": noise,
+            "seed": seed,
+        },
     }
     return label(mdata)
 

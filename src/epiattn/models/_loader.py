@@ -166,7 +166,7 @@ class RegulatoryDataset(Dataset):
                 self.stores[modality] = SignalStore(layers, present)
             elif kind(modality) == k.METHYLATION:
                 n_cpg = manager.get_from_registry(channel_key(modality, k.N_CPG))
-                self.stores[modality] = CpGStore(layers, names, np.asarray(n_cpg).ravel())
+                self.stores[modality] = CpGStore(layers, names, np.where(present, np.asarray(n_cpg).ravel(), 0))
             else:
                 self.stores[modality] = TFStore(layers, columns[modality], present)
 

@@ -87,7 +87,7 @@ class MultiAttention(RegulatoryModel):
         n_hidden_head: int = 32,
         dropout: float = 0.0,
         modality_dropout: float = 0.0,
-        reconstruction: float = 0.7,
+        reconstruction: float = 0.5,
     ) -> None:
         super().__init__(mdata, registry)
         encoders: dict[str, Any] = {}

@@ -57,7 +57,7 @@ class AttendedDecoder(nn.Module):
 
         Returns
         -------
-        The error, a scalar.
+        The error, a scalar; 0 if nothing was measured.
         """
         errors = []
         for name, decoded in self(z).items():
@@ -65,7 +65,7 @@ class AttendedDecoder(nn.Module):
                 present = batch[name].present
                 target = attended_mean(batch[name], attention[name].detach())
                 errors.append((decoded - target)[present].square().mean())
-        return torch.stack(errors).mean()
+        return torch.stack(errors).mean() if errors else z.new_zeros(())
 
 
 def attended_mean(modality: ModalityBatch, attention: Tensor) -> Tensor:

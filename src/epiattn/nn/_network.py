@@ -79,8 +79,9 @@ class RegulatoryNetwork(nn.Module):
         Returns
         -------
         Fused embedding ``z``, shape ``(batch, n_latent)``; ``contexts`` by modality, each of shape
-        ``(batch, n_context)``; ``attention`` of the modalities in ``batch``, each of shape ``(batch, positions)``; and
-        ``modality_weights``, shape ``(batch, n_modalities)``, in the order of the encoders.
+        ``(batch, n_context)``; ``attention`` of the modalities in ``batch``, each of shape ``(batch, positions)``, 0
+        where the modality was not measured; and ``modality_weights``, shape ``(batch, n_modalities)``, in the order of
+        the encoders.
 
         Raises
         ------
@@ -100,7 +101,8 @@ class RegulatoryNetwork(nn.Module):
         attention: dict[str, Tensor] = {}
         for name, encoder in self.encoders.items():
             if name in batch:
-                context, attention[name] = encoder(batch[name].values, batch[name].mask)
+                context, weights = encoder(batch[name].values, batch[name].mask)
+                attention[name] = weights * batch[name].present[:, None]
                 contexts[name] = torch.where(present[name][:, None], context, self.missing[name])
             else:
                 contexts[name] = self.missing[name].expand(n_obs, -1)

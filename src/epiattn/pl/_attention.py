@@ -16,7 +16,6 @@ from ._style import (
     GREY,
     LIGHT,
     SINGLE,
-    STYLE,
     bin_axis,
     colors_of,
     counted,
@@ -25,6 +24,7 @@ from ._style import (
     legend_height,
     mean_line,
     new_axes,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -94,14 +94,12 @@ def attention(
     >>> ax.get_ylabel()
     'Mean attention'
     """
-    import matplotlib.pyplot as plt
-
     mdata = read(mdata)
     record = record_of(mdata, key)
     adata = _attended(mdata, modality, key)
     groups = groups_of(mdata, groupby)
     colors = colors_of(mdata, groupby, list(groups))
-    with plt.rc_context(STYLE):
+    with styled():
         height = legend_height(list(counted(groups).values()), 0.775 * SINGLE)
         if kind(modality) == k.TF:
             ax = new_axes(ax, height=height + 0.5 + 0.145 * min(n_top, adata.n_vars))

@@ -10,7 +10,7 @@ import numpy as np
 from epiattn import _keys as k
 
 from ._data import read, record_of
-from ._style import DOTTED, DOUBLE, GREY, PARTS, STYLE, grid
+from ._style import DOTTED, DOUBLE, GREY, PARTS, grid, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,6 @@ def history(mdata: MuData, *, key: str = "attn") -> Figure:
     >>> mdata = attn.tl.fit(mdata, max_epochs=2)
     >>> fig = attn.pl.history(mdata)
     """
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
     record = record_of(read(mdata), key)
@@ -60,7 +59,7 @@ def history(mdata: MuData, *, key: str = "attn") -> Figure:
     runs = _runs(record)
     found = {name.rpartition("_")[0] for name in runs[0].curves}
     metrics = [name for name in _NAMES if name in found]
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = grid(len(metrics), len(metrics), width=DOUBLE / len(metrics), height=2.2)
         for ax, metric in zip(axes, metrics, strict=True):
             for part in (k.TRAIN, k.VALIDATION):

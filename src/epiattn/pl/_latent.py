@@ -10,7 +10,7 @@ import numpy as np
 from epiattn import _keys as k
 
 from ._data import column_of, levels_of, read, record_of
-from ._style import DOUBLE, LIGHT, STYLE, colors_of, grid
+from ._style import DOUBLE, LIGHT, colors_of, grid, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +74,6 @@ def latent(
     >>> sc.tl.umap(mdata)
     >>> fig = attn.pl.latent(mdata, color=["cell_type", "label", "attn_score"])
     """
-    import matplotlib.pyplot as plt
-
     mdata = read(mdata)
     record = record_of(mdata, key)
     points = _points(mdata, key, basis)
@@ -84,7 +82,7 @@ def latent(
     size = size or float(np.clip(160 / np.sqrt(mdata.n_obs), 0.3, 12))
     order = np.random.default_rng(seed).permutation(mdata.n_obs)
     width = DOUBLE / 3 if min(ncols, len(columns)) > 2 else 0.4 * DOUBLE
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = grid(len(columns), ncols, width=width, height=2.15, layout="compressed")
         for ax, column in zip(axes, columns, strict=True):
             ax.set_title(column)

@@ -10,7 +10,17 @@ from epiattn._compat import layer_names
 from epiattn._modalities import find_channels, kind, measured
 
 from ._data import dense, groups_of, mean_and_error, read, rows_of_cell_types
-from ._style import DOUBLE, STYLE, bin_axis, colors_of, counted, grid, legend_columns, legend_height, mean_line
+from ._style import (
+    DOUBLE,
+    bin_axis,
+    colors_of,
+    counted,
+    grid,
+    legend_columns,
+    legend_height,
+    mean_line,
+    styled,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -66,7 +76,6 @@ def profile(
     >>> [ax.get_title() for ax in fig.axes]
     ['H3K4me3', 'H3K27me3']
     """
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
     mdata = read(mdata)
@@ -74,7 +83,7 @@ def profile(
     marks = _marks(mdata, modality, marks)
     groups = groups_of(mdata, groupby, rows_of_cell_types(mdata, cell_type))
     colors, labels = colors_of(mdata, groupby, list(groups)), counted(groups)
-    with plt.rc_context(STYLE):
+    with styled():
         width = DOUBLE / 4 * min(len(marks), ncols)
         columns = min(len(groups), legend_columns(labels.values(), width))
         top = legend_height(list(labels.values()), width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,16 @@ def colors_of(mdata: MuData, column: str | None, names: Sequence[str]) -> dict[s
     sets = (palettes.default_20, palettes.default_102)
     many = next((colors for colors in sets if len(colors) >= len(names)), sets[-1])
     return dict(zip(names, cycle(many), strict=False))
+
+
+def styled() -> AbstractContextManager:
+    """Draw in the package's style; the user's stays as it is."""
+    import matplotlib.pyplot as plt
+
+    # Chooses the backend. Notebooks' switches interactive mode on then, which leaving the context would undo, and
+    # later figures would not be shown.
+    plt.draw_if_interactive()
+    return plt.rc_context(STYLE)
 
 
 def new_axes(ax: Axes | None, width: float = SINGLE, height: float = 2.4) -> Axes:
