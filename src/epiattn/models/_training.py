@@ -60,7 +60,7 @@ class TrainingMixin:
         early_stopping
             Stop when the validation loss has not improved for ``early_stopping_patience`` epochs.
         early_stopping_patience
-            That number of epochs; ``None``: a third of ``max_epochs``.
+            That number of epochs; ``None``: half of ``max_epochs``, as the one-cycle schedule gains most towards its end.
         split_key
             Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
             without a value there, or without a target, are left out.
@@ -92,7 +92,7 @@ class TrainingMixin:
         best = BestWeights(self.module)
         callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
         if early_stopping:
-            patience = max(1, max_epochs // 3) if early_stopping_patience is None else early_stopping_patience
+            patience = max(1, max_epochs // 2) if early_stopping_patience is None else early_stopping_patience
             callbacks.append(EarlyStopping("loss_validation", patience=patience))
         if not trainer_kwargs.setdefault("enable_progress_bar", settings.progress):
             callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
