@@ -44,7 +44,7 @@ def demo(
     folder.mkdir(parents=True, exist_ok=True)
     mdata = attn.datasets.simulate(n_genes=n_genes, cell_types=("liver", "brain", "blood"), seed=seed)
     typer.echo(f"Simulated {n_genes:,} genes in 3 cell types: {mdata.n_obs:,} observations.")
-    mdata = attn.tl.fit(mdata, seed=seed, model_dir=folder / "model")
+    mdata = attn.tl.fit(mdata, max_epochs=40, seed=seed, model_dir=folder / "model")
     sc.pp.neighbors(mdata, use_rep="X_attn", random_state=seed)
     sc.tl.leiden(mdata, resolution=0.3, flavor="igraph", n_iterations=2, random_state=seed)
     sc.tl.umap(mdata, random_state=seed)

@@ -60,7 +60,7 @@ class TrainingMixin:
         early_stopping
             Stop when the validation loss has not improved for ``early_stopping_patience`` epochs.
         early_stopping_patience
-            That number of epochs; ``None``: half of ``max_epochs``, as the one-cycle schedule gains most towards its end.
+            That number of epochs; ``None``: half of ``max_epochs`` (a one-cycle schedule gains most at its end).
         split_key
             Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
             without a value there, or without a target, are left out.
