@@ -55,7 +55,7 @@ class RegulatoryPlan(pl.LightningModule):
         head = list(self.module.network.head.parameters()) if self.module.decoder is not None else []
         rest = [parameter for parameter in self.module.parameters() if all(parameter is not each for each in head)]
         groups: list[dict[str, Any]] = [{"params": rest}, {"params": head, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
         n_steps = max(int(self.trainer.estimated_stepping_batches), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=n_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
