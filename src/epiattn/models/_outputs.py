@@ -45,73 +45,80 @@ class Outputs:
     def __init__(self, mdata: MuData, channels: Channels, columns: Mapping[str, np.ndarray]) -> None:
         self.obs_names = mdata.obs_names
         self._columns = columns
-        self._shapes = {modality: mdata[modality].shape for modality in channels}
-        self._parts: dict[str, list[np.ndarray]] = {}
-        self._attention: dict[str, list[np.ndarray | sparse.csr_matrix]] = {modality: [] for modality in channels}
+        self._n_var = {modality: mdata[modality].n_vars for modality in channels}
+        self._dense: dict[str, np.ndarray] = {}  # each is allocated once, and filled batch by batch
+        self._sparse: dict[str, list[sparse.csr_matrix]] = {modality: [] for modality in columns}
         self._order: np.ndarray | slice = slice(None)
+        self._n_seen = 0
 
     @classmethod
     def join(cls, parts: Sequence[tuple[np.ndarray, Outputs]], obs_names: pd.Index) -> Outputs:
         """Put together what several models say of different observations, each part with the rows that it is about."""
+        first = parts[0][1]
         joined = cls.__new__(cls)
-        joined.obs_names = obs_names
-        joined._columns, joined._shapes = parts[0][1]._columns, parts[0][1]._shapes
-        joined._parts, joined._attention = (
-            {name: [values for _, part in parts for values in getattr(part, slot)[name]] for name in first}
-            for slot, first in (("_parts", parts[0][1]._parts), ("_attention", parts[0][1]._attention))
-        )
+        joined.obs_names, joined._columns, joined._n_var = obs_names, first._columns, first._n_var
+        joined._dense = {
+            name: np.empty((len(obs_names), *values.shape[1:]), values.dtype) for name, values in first._dense.items()
+        }
+        for rows, part in parts:
+            for name, values in part._dense.items():
+                joined._dense[name][rows] = values
+        joined._sparse = {name: [block for _, part in parts for block in part._sparse[name]] for name in first._sparse}
         joined._order = np.argsort(np.concatenate([rows for rows, _ in parts]))
         return joined
 
     def add(self, prediction: Tensor, embedding: Embedding, masks: Mapping[str, Tensor]) -> None:
         """Take the next batch."""
-        self._add("prediction", to_numpy(prediction))
-        self._add("latent", to_numpy(embedding["z"]))
-        self._add("modality_weights", to_numpy(embedding["modality_weights"]))
-        for modality, parts in self._attention.items():
-            self._add(f"context {modality}", to_numpy(embedding["contexts"][modality]))
+        rows = slice(self._n_seen, self._n_seen + len(prediction))
+        self._n_seen = rows.stop
+        self._fill("prediction", rows, to_numpy(prediction))
+        self._fill("latent", rows, to_numpy(embedding["z"]))
+        self._fill("modality_weights", rows, to_numpy(embedding["modality_weights"]))
+        for modality, n_var in self._n_var.items():
+            self._fill(f"context {modality}", rows, to_numpy(embedding["contexts"][modality]))
             attention = to_numpy(embedding["attention"][modality])
-            n_var = self._shapes[modality][1]
             if kind(modality) == k.TF:
                 bound = to_numpy(masks[modality])
                 row, column = bound.nonzero()
                 entries = (attention[row, column], (row, self._columns[modality][column]))
-                parts.append(sparse.csr_matrix(entries, shape=(len(attention), n_var)))
-                self._add(f"unbound {modality}", np.where(bound, 0, attention).sum(1))
+                self._sparse[modality].append(sparse.csr_matrix(entries, shape=(len(attention), n_var)))
+                self._fill(f"unbound {modality}", rows, np.where(bound, 0, attention).sum(1))
             else:  # a batch is trimmed to its longest list of CpGs
-                parts.append(np.pad(attention, ((0, 0), (0, n_var - attention.shape[1]))))
+                self._fill(f"attention {modality}", rows, attention, width=n_var)
 
-    def _add(self, name: str, values: np.ndarray) -> None:
-        self._parts.setdefault(name, []).append(values)
-
-    def _get(self, name: str) -> np.ndarray:
-        return np.concatenate(self._parts[name])[self._order]
+    def _fill(self, name: str, rows: slice, values: np.ndarray, width: int | None = None) -> None:
+        """Write a batch into its rows; with a width, into the first columns of that many, the others stay 0."""
+        if name not in self._dense:
+            shape = values.shape[1:] if width is None else (width,)
+            self._dense[name] = np.zeros((len(self.obs_names), *shape), values.dtype)
+        where = rows if width is None else (rows, slice(values.shape[1]))
+        self._dense[name][where] = values
 
     @property
     def prediction(self) -> np.ndarray:
-        return self._get("prediction")
+        return self._dense["prediction"]
 
     @property
     def latent(self) -> np.ndarray:
-        return self._get("latent")
+        return self._dense["latent"]
 
     @property
     def modality_weights(self) -> np.ndarray:
-        return self._get("modality_weights")
+        return self._dense["modality_weights"]
 
     @property
     def contexts(self) -> dict[str, np.ndarray]:
-        return {modality: self._get(f"context {modality}") for modality in self._attention}
+        return {modality: self._dense[f"context {modality}"] for modality in self._n_var}
 
     @property
     def attention(self) -> dict[str, np.ndarray | sparse.csr_matrix]:
         return {
-            modality: (sparse.vstack(parts, format="csr") if kind(modality) == k.TF else np.concatenate(parts))[
-                self._order
-            ]
-            for modality, parts in self._attention.items()
+            modality: sparse.vstack(self._sparse[modality], format="csr")[self._order]
+            if modality in self._sparse
+            else self._dense[f"attention {modality}"]
+            for modality in self._n_var
         }
 
     @property
     def unbound(self) -> dict[str, np.ndarray]:
-        return {modality: self._get(f"unbound {modality}") for modality in self._columns}
+        return {modality: self._dense[f"unbound {modality}"] for modality in self._columns}
