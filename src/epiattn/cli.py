@@ -86,7 +86,7 @@ logistic  logistic regression on the total of each mark
 epiattn   marks, methylation and TFs; trained in {seconds:.0f} s on the other chromosomes
 
 Written to {folder}/
-  latent.png     genes in the regulatory latent space: its clusters follow the simulated programs
+  latent.png     genes in the regulatory latent space: genes of one simulated program lie together
   attention.png  where around the TSS the model looks
   profile.png    mean signal of each mark around the TSS
   history.png    the training
