@@ -99,7 +99,7 @@ class Case:
         split = mdata.obs["split"].to_numpy(dtype=object)
         self.train, self.validation = (np.flatnonzero(split == part) for part in ("train", "validation"))
         self.all = np.arange(mdata.n_obs)
-        self.model.module.scaling.fit(self.dataset, self.train)
+        self.model.module.scaling.fit(self.dataset.stores, self.train)
 
     def new_model(self) -> attn.models.MultiAttention:
         """A model of Kang et al. 2020, not trained."""

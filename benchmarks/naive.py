@@ -284,7 +284,7 @@ def main() -> None:
     mdata = attn.datasets.simulate(n_genes=300, cell_types=1)
     attn.models.MultiAttention.setup_mudata(mdata)
     model = attn.models.MultiAttention(mdata, reconstruction=0)
-    model.module.scaling.fit(model._dataset(mdata), np.arange(mdata.n_obs))
+    model.module.scaling.fit(model._dataset(mdata).stack(), np.arange(mdata.n_obs))
     n_without = int((mdata["methylation"].obs["n_cpg"][:48] == 0).sum())
     print(f"48 genes, {n_without} of them without CpGs; largest relative differences in double precision:")
     found = differences(model)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from epiattn.models._loader import BatchSampler, CpGStore, SignalStore, TFStore
+from epiattn.models._loader import BatchSampler
+from epiattn.models._stores import CpGStore, SignalStore, TFStore
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -22,18 +22,15 @@ def scaling_of_a_model(mdata, method):
     """What a model's own normalisation makes of all marks."""
     import torch
 
-    from epiattn.models._loader import SignalStore
     from epiattn.models._module import InputScaling
+    from epiattn.models._stores import SignalStore
 
     names = find_channels(mdata)["histone"]
-
-    class Dataset:
-        stores = {"histone": SignalStore([mdata["histone"].layers[name] for name in names])}
-
+    stores = {"histone": SignalStore([mdata["histone"].layers[name] for name in names])}
     scaling = InputScaling({"histone": len(names)}, method)
-    scaling.fit(Dataset, np.flatnonzero(mdata.obs["split"] == "train"))
+    scaling.fit(stores, np.flatnonzero(mdata.obs["split"] == "train"))
     with torch.no_grad():
-        values = scaling("histone", Dataset.stores["histone"].cut(np.arange(mdata.n_obs))).values.numpy()
+        values = scaling("histone", stores["histone"].cut(np.arange(mdata.n_obs))).values.numpy()
     return {name: values[:, i] for i, name in enumerate(names)}
 
 

@@ -175,10 +175,11 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
             raise ValueError(msg)
         logger.warning("The data lacks the modalities %s: the model uses what it learned for missing ones.", absent)
 
-    def _dataset(self, mdata: MuData, target: np.ndarray | None = None) -> RegulatoryDataset:
+    def _dataset(self, mdata: MuData, *, target: np.ndarray | None = None, stack: bool = True) -> RegulatoryDataset:
         channels = present(mdata, self.channels)
         columns = {modality: self._columns(mdata, modality) for modality in channels if kind(modality) == k.TF}
-        return RegulatoryDataset(self.get_anndata_manager(mdata, required=True), channels, columns, target=target)
+        manager = self.get_anndata_manager(mdata, required=True)
+        return RegulatoryDataset(manager, channels, columns, target=target, stack=stack)
 
     def _columns(self, mdata: MuData, modality: str) -> np.ndarray:
         """Where the model's TFs are among the columns of an object, by name."""

@@ -47,8 +47,10 @@ class InferenceMixin:
         modalities = present(mdata, self.channels)
         columns = {modality: self._columns(mdata, modality) for modality in modalities if kind(modality) == k.TF}
         outputs = Outputs(mdata, modalities, columns)
+        dataset = self._dataset(mdata)
+        dataset.load_on(self.module.device)
         with one_thread():
-            for batch in make_loader(self._dataset(mdata), np.arange(mdata.n_obs), batch_size):
+            for batch in make_loader(dataset, np.arange(mdata.n_obs), batch_size):
                 embedding, generated = self.module(batch, compute_loss=False)
                 masks = {modality: batch[modality].mask for modality in columns}
                 outputs.add(self.module.predict(generated["score"]), embedding, masks)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from scipy import sparse
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from epiattn import _keys as k
 from epiattn._modalities import Channels, kind, measured
-from epiattn.nn import ModalityBatch
 
 from ._fields import channel_key
+from ._stores import CpGStore, SignalStore, Store, TFStore
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
@@ -24,117 +23,14 @@ if TYPE_CHECKING:
 TARGET = "target"
 Batch = dict[str, Any]  # a ModalityBatch by modality, and the target by TARGET
 
-
-def _dense(values: Any) -> np.ndarray:
-    return np.asarray(values.toarray() if sparse.issparse(values) else values, dtype=np.float32)
-
-
-def _root_mean_square(values: np.ndarray, axis: Any) -> np.ndarray:
-    rms = np.sqrt(np.mean(np.square(values, dtype=np.float64), axis=axis)) if values.size else np.ones(1)
-    return np.where(rms > 0, rms, 1.0).astype(np.float32)
-
-
-def _to_mask(present: np.ndarray | None, n_obs: int) -> Tensor:
-    """For which observations a modality was measured; ``None``: for all."""
-    return torch.ones(n_obs, dtype=torch.bool) if present is None else torch.from_numpy(present)
-
-
-class SignalStore:
-    """Signal around the TSS: one float32 array, shape ``(n_obs, n_marks, n_bins)``."""
-
-    def __init__(self, layers: Sequence[Any], present: np.ndarray | None = None) -> None:
-        self.present = _to_mask(present, layers[0].shape[0])
-        self.values = np.empty((layers[0].shape[0], len(layers), layers[0].shape[1]), np.float32)
-        for i, layer in enumerate(layers):
-            self.values[:, i] = _dense(layer)
-
-    def cut(self, rows: np.ndarray) -> ModalityBatch:
-        """One batch."""
-        return ModalityBatch(torch.from_numpy(self.values[rows]), None, self.present[rows])
-
-    def scale(self, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Root mean square of each transformed mark, shape ``(n_marks,)``."""
-        marks = range(self.values.shape[1])
-        return np.concatenate([_root_mean_square(transform(self.values[rows, i]), (0, 1))[None] for i in marks])
-
-
-class CpGStore:
-    """CpG lists, left-aligned: float32, shape ``(n_obs, n_slots, n_channels)``, and their lengths."""
-
-    def __init__(self, layers: Sequence[Any], names: Sequence[str], n_cpg: np.ndarray) -> None:
-        self.names = list(names)
-        self.n_cpg = n_cpg.astype(np.int64)
-        self.values = np.stack([_dense(layer) for layer in layers], axis=-1)
-        # What stands in an empty slot (often NaN) must not reach the network.
-        self.values[np.arange(self.values.shape[1]) >= self.n_cpg[:, None]] = 0.0
-
-    def cut(self, rows: np.ndarray) -> ModalityBatch:
-        """One batch, trimmed to its longest list."""
-        n_cpg = torch.from_numpy(self.n_cpg[rows])
-        longest = int(n_cpg.max())
-        return ModalityBatch(
-            torch.from_numpy(self.values[rows, :longest]), torch.arange(longest) < n_cpg[:, None], n_cpg > 0
-        )
-
-    def scale(self, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """1 for beta and position, which have a fixed range; root mean square of any other channel."""
-        valid = np.arange(self.values.shape[1]) < self.n_cpg[rows, None]
-        fixed = (k.BETA, k.POSITION)
-        channels = enumerate(self.names)
-        return np.array(
-            [
-                1.0 if name in fixed else _root_mean_square(self.values[rows, :, i][valid], 0).item()
-                for i, name in channels
-            ],
-            np.float32,
-        )
-
-
-class TFStore:
-    """TF channels in one CSR pattern (the union of the channels'): values of shape ``(n_stored, n_channels)``."""
-
-    def __init__(self, layers: Sequence[Any], columns: np.ndarray, present: np.ndarray | None = None) -> None:
-        self.present = _to_mask(present, layers[0].shape[0])
-        n_obs, self.n_tfs = layers[0].shape[0], len(columns)
-        identity = np.array_equal(columns, np.arange(layers[0].shape[1]))
-        matrices = [sparse.csr_array(layer) for layer in layers]
-        entries = [(m if identity else sparse.csr_array(m[:, columns])).tocoo() for m in matrices]
-        keys = [entry.row.astype(np.int64) * self.n_tfs + entry.col for entry in entries]
-        stored = np.unique(np.concatenate([key[entry.data != 0] for key, entry in zip(keys, entries, strict=True)]))
-        self.values = np.zeros((len(stored), len(layers)), np.float32)
-        for i, (key, entry) in enumerate(zip(keys, entries, strict=True)):
-            nonzero = entry.data != 0
-            self.values[np.searchsorted(stored, key[nonzero]), i] = entry.data[nonzero]
-        self.columns = stored % self.n_tfs
-        self.starts = np.searchsorted(stored, np.arange(n_obs + 1) * self.n_tfs)
-
-    def _stored(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Number of stored entries of each row, and where they are."""
-        n_stored = self.starts[rows + 1] - self.starts[rows]
-        offset = np.repeat(self.starts[rows] - (np.cumsum(n_stored) - n_stored), n_stored)
-        return n_stored, offset + np.arange(n_stored.sum())
-
-    def cut(self, rows: np.ndarray) -> ModalityBatch:
-        """One batch: dense for these rows only."""
-        n_stored, where = self._stored(rows)
-        row = np.repeat(np.arange(len(rows)), n_stored)
-        values = np.zeros((len(rows), self.n_tfs, self.values.shape[1]), np.float32)
-        bound = np.zeros((len(rows), self.n_tfs), bool)
-        values[row, self.columns[where]] = self.values[where]
-        bound[row, self.columns[where]] = True
-        return ModalityBatch(torch.from_numpy(values), torch.from_numpy(bound), self.present[rows])
-
-    def scale(self, rows: np.ndarray, transform: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Root mean square of each channel over the bound TFs, shape ``(n_channels,)``."""
-        _, where = self._stored(rows)
-        return np.broadcast_to(_root_mean_square(self.values[where], 0), self.values.shape[1])
-
-
-Store = SignalStore | CpGStore | TFStore
+#: Batches among which genes of similar CpG count change places, where the lists are long: see BatchSampler.
+_WINDOW = 4
+#: CpGs in the longest list of an average batch from which on that pays.
+_LONG = 64
 
 
 class RegulatoryDataset(Dataset):
-    """The registered tensors of a MuData, stacked once; indexing with a list of observations cuts a batch.
+    """The registered tensors of a MuData; indexing with observations cuts a batch.
 
     Parameters
     ----------
@@ -146,6 +42,8 @@ class RegulatoryDataset(Dataset):
         Where the model's TFs are among the columns of each TF modality.
     target
         What to learn, shape ``(n_obs,)``; only needed for training.
+    stack
+        Stack all channels once. ``False``: scvi-tools' own data set reads each batch from the object, field by field.
     """
 
     def __init__(
@@ -155,36 +53,83 @@ class RegulatoryDataset(Dataset):
         columns: Mapping[str, np.ndarray],
         *,
         target: np.ndarray | None = None,
+        stack: bool = True,
     ) -> None:
-        self.stores: dict[str, Store] = {}
+        self.manager, self.channels, self.columns = manager, channels, columns
         self.n_obs = manager.adata.n_obs
+        self.present = {name: np.any(measured(manager.adata[name], marks), axis=1) for name, marks in channels.items()}
         self.target = None if target is None else torch.from_numpy(target.astype(np.float32))
-        for modality, names in channels.items():
-            layers = [manager.get_from_registry(channel_key(modality, name)) for name in names]
-            present = np.any(measured(manager.adata[modality], names), axis=1)
-            if kind(modality) == k.HISTONE:
-                self.stores[modality] = SignalStore(layers, present)
-            elif kind(modality) == k.METHYLATION:
-                n_cpg = manager.get_from_registry(channel_key(modality, k.N_CPG))
-                self.stores[modality] = CpGStore(layers, names, np.where(present, np.asarray(n_cpg).ravel(), 0))
-            else:
-                self.stores[modality] = TFStore(layers, columns[modality], present)
+        self.device = torch.device("cpu")
+        self._fields = manager.create_torch_dataset()  # reads nothing yet
+        self.stores = self.stack() if stack else None
 
     def __len__(self) -> int:
         return self.n_obs
 
-    def __getitem__(self, rows: Sequence[int]) -> Batch:
-        index = np.asarray(rows, dtype=np.int64)
-        batch: Batch = {modality: store.cut(index) for modality, store in self.stores.items()}
+    def __getitem__(self, rows: Sequence[int] | np.ndarray) -> Batch:
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        if self.stores is not None:
+            batch: Batch = {modality: store.cut(index) for modality, store in self.stores.items()}
+        else:
+            rows = np.asarray(rows)
+            stores = self._stack(self._fields[rows].__getitem__, rows)
+            batch = {modality: store.cut(torch.arange(len(rows))) for modality, store in stores.items()}
         if self.target is not None:
             batch[TARGET] = self.target[index]
         return batch
+
+    def stack(self) -> dict[str, Store]:
+        """All observations, by modality."""
+        return self._stack(self.manager.get_from_registry, slice(None))
+
+    def _stack(self, layer: Callable[[str], Any], rows: np.ndarray | slice) -> dict[str, Store]:
+        """Observations whose layers are given by registry key."""
+        stores: dict[str, Store] = {}
+        for modality, names in self.channels.items():
+            layers = [layer(channel_key(modality, name)) for name in names]
+            present = self.present[modality][rows]
+            if kind(modality) == k.HISTONE:
+                stores[modality] = SignalStore(layers, present)
+            elif kind(modality) == k.METHYLATION:
+                n_cpg = np.asarray(layer(channel_key(modality, k.N_CPG))).ravel()
+                stores[modality] = CpGStore(layers, names, np.where(present, n_cpg, 0))
+            else:
+                stores[modality] = TFStore(layers, self.columns[modality], present)
+        return stores
+
+    def list_lengths(self) -> np.ndarray | None:
+        """CpGs of each observation, if there is a modality of lists."""
+        keys = [channel_key(modality, k.N_CPG) for modality in self.channels if kind(modality) == k.METHYLATION]
+        return np.sum([np.asarray(self.manager.get_from_registry(key)).ravel() for key in keys], 0) if keys else None
+
+    def load_on(self, device: torch.device, *, load: bool | Literal["auto"] = "auto") -> None:
+        """Move all observations to a device, so that no batch needs to be copied there.
+
+        Parameters
+        ----------
+        device
+            Where the model is.
+        load
+            ``"auto"``: if it is a CUDA device with twice as much free memory.
+        """
+        if self.stores is None or device.type == "cpu":
+            return
+        if load == "auto":
+            n_bytes = sum(tensor.nbytes for store in self.stores.values() for tensor in store.tensors().values())
+            load = device.type == "cuda" and 2 * n_bytes < torch.cuda.mem_get_info(device)[0]
+        if load:
+            for store in self.stores.values():
+                store.to(device)
+            self.target = None if self.target is None else self.target.to(device)
+            self.device = device
 
 
 class BatchSampler(Sampler):
     """Lists of observations, shuffled anew in each epoch if wanted.
 
-    A last batch of one observation is merged with its neighbour: batch normalisation needs two.
+    A last batch of one observation is merged with its neighbour: batch normalisation needs two. With ``lengths``,
+    observations of similar length come together, so that less of a batch is padding: after the shuffling, those of a
+    few neighbouring batches are sorted by length and cut into batches again, which then come in random order.
 
     Parameters
     ----------
@@ -194,10 +139,12 @@ class BatchSampler(Sampler):
         Observations in a batch.
     shuffle
         Shuffle with PyTorch's global generator.
+    lengths
+        Length of each of ``rows``; only used when shuffling.
     """
 
-    def __init__(self, rows: np.ndarray, batch_size: int, *, shuffle: bool) -> None:
-        self.rows, self.batch_size, self.shuffle = rows, batch_size, shuffle
+    def __init__(self, rows: np.ndarray, batch_size: int, *, shuffle: bool, lengths: np.ndarray | None = None) -> None:
+        self.rows, self.batch_size, self.shuffle, self.lengths = rows, batch_size, shuffle, lengths
 
     def __len__(self) -> int:
         return len(self._bounds()) - 1
@@ -209,15 +156,32 @@ class BatchSampler(Sampler):
         return bounds
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        rows = self.rows[torch.randperm(len(self.rows)).numpy()] if self.shuffle else self.rows
+        order = torch.randperm(len(self.rows)).numpy() if self.shuffle else np.arange(len(self.rows))
         bounds = self._bounds()
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
-            yield rows[start:end]
+        batches = [slice(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+        if self.shuffle and self.lengths is not None:
+            for start in range(0, len(order), _WINDOW * self.batch_size):
+                window = order[start : start + _WINDOW * self.batch_size]
+                window[:] = window[np.argsort(self.lengths[window], kind="stable")]
+            batches = [batches[i] for i in torch.randperm(len(batches))]
+        for batch in batches:
+            yield self.rows[order[batch]]
 
 
 def make_loader(dataset: RegulatoryDataset, rows: np.ndarray, batch_size: int, *, shuffle: bool = False) -> DataLoader:
-    """Loader of whole batches."""
-    return DataLoader(dataset, sampler=BatchSampler(rows, batch_size, shuffle=shuffle), batch_size=None)
+    """Loader of whole batches; where lists of CpGs are long, shuffled batches hold genes of similar CpG count."""
+    lengths = dataset.list_lengths() if shuffle else None
+    if lengths is not None:
+        lengths = lengths[rows]
+        lengths = lengths if _mean_longest(lengths, batch_size) >= _LONG else None
+    return DataLoader(
+        dataset, sampler=BatchSampler(rows, batch_size, shuffle=shuffle, lengths=lengths), batch_size=None
+    )
+
+
+def _mean_longest(lengths: np.ndarray, batch_size: int) -> float:
+    """Longest list of an average batch, from quantiles: the longest of n is about the n / (n + 1) quantile."""
+    return float(np.quantile(lengths, batch_size / (batch_size + 1)))
 
 
 class RegulatoryDataModule(pl.LightningDataModule):

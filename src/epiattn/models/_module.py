@@ -22,7 +22,8 @@ from epiattn.nn import (
     pairwise_loss,
 )
 
-from ._loader import TARGET, Batch, RegulatoryDataset, to_numpy
+from ._loader import TARGET, Batch, to_numpy
+from ._stores import Store
 
 #: Losses by the target that they can learn; the first one is the default.
 LOSSES: dict[str, dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
@@ -59,10 +60,10 @@ class InputScaling(nn.Module):
         for name, n in n_channels.items():
             self.register_buffer(f"scale_{name}", torch.ones(n))
 
-    def fit(self, dataset: RegulatoryDataset, rows: np.ndarray) -> None:
+    def fit(self, stores: Mapping[str, Store], rows: np.ndarray) -> None:
         """Learn the scales on the given observations."""
         for name in self.modalities:
-            scale = dataset.stores[name].scale(rows, lambda x: to_numpy(self.transform(torch.from_numpy(x))))
+            scale = stores[name].scale(rows, lambda x: to_numpy(self.transform(torch.from_numpy(x))))
             getattr(self, f"scale_{name}").copy_(torch.from_numpy(np.array(scale)))
 
     def forward(self, name: str, modality: ModalityBatch) -> ModalityBatch:

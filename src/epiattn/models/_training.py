@@ -6,10 +6,11 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from lightning.pytorch.callbacks import EarlyStopping
+from scvi.model._utils import parse_device_args
 from scvi.train import TrainRunner
 
 from epiattn import _keys as k
@@ -41,6 +42,8 @@ class TrainingMixin:
         early_stopping: bool = True,
         early_stopping_patience: int | None = None,
         split_key: str = k.SPLIT,
+        stack: bool = True,
+        load_on_device: bool | Literal["auto"] = "auto",
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
         **trainer_kwargs: Any,
@@ -64,6 +67,11 @@ class TrainingMixin:
         split_key
             Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
             without a value there, or without a target, are left out.
+        stack
+            Stack all channels in memory once, which makes batches cheap. ``False``: scvi-tools' data set reads each
+            batch from the object (layers may then be anything that it reads, such as dask arrays).
+        load_on_device
+            Keep the stacked data on the GPU; ``"auto"``: where it takes less than half of the free memory.
         accelerator, devices
             Where to train; passed to Lightning.
         **trainer_kwargs
@@ -84,9 +92,11 @@ class TrainingMixin:
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
             check_classes(target, rows)
-        dataset = self._dataset(mdata, target=target)
+        dataset = self._dataset(mdata, target=target, stack=stack)
         if not self.is_trained_:
-            self.module.scaling.fit(dataset, rows[k.TRAIN])
+            self.module.scaling.fit(dataset.stores or dataset.stack(), rows[k.TRAIN])
+        _, _, device = parse_device_args(accelerator, devices, return_device="torch")
+        dataset.load_on(device, load=load_on_device)
         if max_epochs is None:
             max_epochs = int(np.clip(round(_N_SEEN / len(rows[k.TRAIN])), *_EPOCHS))
         best = BestWeights(self.module)

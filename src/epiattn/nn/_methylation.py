@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ._attention import AdditiveAttention
 from ._rnn import DynamicBiLSTM
+
+#: CpG slots that a CPU runs through at a time.
+_N_SLOTS_ON_CPU = 4_096
 
 
 class MethylationRNN(nn.Module):
@@ -54,5 +59,28 @@ class MethylationRNN(nn.Module):
             return x.new_zeros(len(x), self.n_context), x.new_zeros(len(x), 0)
         if mask is None:
             mask = x.new_ones(x.shape[:2], dtype=torch.bool)
+        lengths = mask.sum(1)
         x = x.masked_fill(~mask[..., None], 0.0)
-        return self.attention(self.rnn(x, mask.sum(1)), mask)
+        if x.device.type != "cpu":
+            return self._embed(x, mask, lengths)
+        longest_first, order = lengths.sort(descending=True)
+        groups = order.split(_group_sizes(longest_first.tolist()))
+        parts = [self._embed(x[rows], mask[rows], lengths[rows]) for rows in groups]
+        context, attention = (torch.cat(each)[order.argsort()] for each in zip(*parts, strict=True))
+        return context, attention
+
+    def _embed(self, x: Tensor, mask: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """One group of lists, cut at the longest of them."""
+        n_slots, longest = x.shape[1], max(int(lengths.max()), 1)
+        context, attention = self.attention(self.rnn(x[:, :longest], lengths), mask[:, :longest])
+        return context, nn.functional.pad(attention, (0, n_slots - longest))
+
+
+def _group_sizes(lengths: Sequence[int]) -> list[int]:
+    """Sizes of groups of lists of similar length that a CPU's cache takes, for lengths in descending order."""
+    sizes, start = [], 0
+    while start < len(lengths):
+        sizes.append(max(_N_SLOTS_ON_CPU // max(lengths[start], 1), 1))
+        start += sizes[-1]
+    sizes[-1] -= start - len(lengths)
+    return sizes

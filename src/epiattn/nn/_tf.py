@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+#: Attention weights that are held at a time: on a CPU as many as its cache takes, elsewhere half a gigabyte.
+_N_WEIGHTS_ON_CPU, _N_WEIGHTS = 2**18, 2**27
 
 
 class TFSelfAttention(nn.Module):
@@ -12,9 +19,11 @@ class TFSelfAttention(nn.Module):
     :math:`Q = XW_q + b_q`, :math:`K = XW_k + b_k`, :math:`V = X`, :math:`A = \mathrm{softmax}(QK^\top)` without
     scaling, :math:`O = AV`, then flatten, batch normalisation, linear, tanh.
 
-    Two exact shortcuts replace the T x T attention. TFs without evidence at a gene are identical all-zero tokens:
-    they are one token whose logit carries :math:`\log(T - k)`. And :math:`QK^\top` has rank F: it is
-    :math:`(XW_qW_k^\top + b_qW_k^\top)X^\top` plus a constant in each row, which cancels in the softmax.
+    Exact shortcuts replace the T x T attention. TFs without evidence at a gene are identical all-zero tokens: they
+    are one token whose logit carries :math:`\log(T - k)`. :math:`QK^\top` has rank F: it is
+    :math:`(XW_qW_k^\top + b_qW_k^\top)X^\top` plus a constant in each row, which cancels in the softmax. And the
+    gradient needs no weights: see :class:`_TokenAttention`. So sparse and dense evidence take the same way, and what
+    it costs follows from the number of TFs that are bound.
 
     Parameters
     ----------
@@ -79,26 +88,101 @@ class TFSelfAttention(nn.Module):
         Output, shape ``(batch, n_tfs, n_channels)``, and the attention that each TF receives, as a mean over all
         queries, shape ``(batch, n_tfs)``; a row sums to 1. At a gene, all unbound TFs have the same values in both.
         """
-        n_bound = bound.sum(1)
+        n_bound, order = bound.sum(1).sort(descending=True)
+        rank = order.argsort()
         gene, tf = bound.nonzero(as_tuple=True)
-        slot = torch.arange(len(gene), device=x.device) - (n_bound.cumsum(0) - n_bound)[gene]
-
-        # Tokens: the bound TFs from the left, then padding, and last the one that stands for all unbound TFs.
-        n_slots = int(n_bound.max())
-        tokens = x.new_zeros(len(x), n_slots + 1, x.shape[2])
-        tokens[gene, slot] = x[gene, tf]
-        count = x.new_zeros(len(x), n_slots + 1)
-        count[gene, slot] = 1.0
-        count[:, -1] = self.n_tfs - n_bound
+        # Tokens: first the one that stands for all unbound TFs, then the bound ones, then padding.
+        slot = bound.cumsum(1)[gene, tf]
+        lengths = [n + 1 for n in n_bound.tolist()]
+        n_slots, row = lengths[0], rank[gene]
+        tokens = x.new_zeros(len(x), n_slots, x.shape[2]).index_put((row, slot), x[gene, tf])
+        count = (torch.arange(n_slots, device=x.device) <= n_bound[:, None]).to(x.dtype)
+        count[:, 0] = self.n_tfs - n_bound
 
         queries = tokens @ (self.query.weight.T @ self.key.weight) + self.query.bias @ self.key.weight
-        logits = queries @ tokens.transpose(1, 2) + count.log()[:, None, :]
-        weights = logits.softmax(-1)
-        token_output = weights @ tokens
-        token_received = torch.einsum("bq,bqk->bk", count / self.n_tfs, weights)
+        token_output, token_received = _TokenAttention.apply(queries, tokens, count, lengths)
 
-        output = token_output[:, -1:].repeat(1, self.n_tfs, 1)
-        output[gene, tf] = token_output[gene, slot].to(output.dtype)  # under mixed precision they may differ
-        received = (token_received[:, -1:] / count[:, -1:].clamp(min=1)).repeat(1, self.n_tfs)
-        received[gene, tf] = token_received[gene, slot].to(received.dtype)
+        output = token_output[rank, :1].repeat(1, self.n_tfs, 1)
+        output[gene, tf] = token_output[row, slot]
+        received = (token_received[:, :1] / count[:, :1].clamp(min=1))[rank].repeat(1, self.n_tfs)
+        received[gene, tf] = token_received[row, slot]
         return output, received
+
+
+class _TokenAttention(torch.autograd.Function):
+    r"""Attention among tokens that each stand for a number of identical ones, in memory that does not grow with T².
+
+    Of the weights only what the gradient needs is kept. With :math:`o_i = \sum_j A_{ij} x_j`, the derivative of an
+    output by its query is the covariance of the tokens under the weights of that query,
+    :math:`\partial o_i / \partial q_i = \sum_j A_{ij} x_j x_j^\top - o_i o_i^\top`: F x F numbers for a token, taken
+    while its weights are at hand. Where a gradient of the tokens or of the received attention is asked for, the
+    weights are computed again.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, queries: Tensor, tokens: Tensor, count: Tensor, lengths: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs, shape ``(batch, slots, channels)``, and attention received, shape ``(batch, slots)``.
+
+        ``lengths`` are the slots that each gene uses, longest first.
+        """
+        n_channels = tokens.shape[2]
+        centre = tokens.mean(1, keepdim=True)  # a shift of all tokens cancels in weights and covariance
+        centred = tokens - centre
+        keys = torch.cat([centred, count.log()[..., None]], dim=2).transpose(1, 2)
+        queries_1 = torch.cat([queries, torch.ones_like(queries[..., :1])], dim=2)
+        products = (centred[..., None] * centred[..., None, :]).flatten(2)
+        values = torch.cat([centred, products], dim=2).transpose(1, 2).contiguous()
+        shares = (count / count.sum(1, keepdim=True))[:, None]
+        moments, received = torch.zeros_like(values), torch.zeros_like(shares)
+        room = tokens.new_empty(max(_room(tokens), lengths[0] ** 2))
+        for genes, n in _groups(lengths, len(room)):
+            weights = room[: len(tokens[genes]) * n * n].view(-1, n, n)
+            torch.bmm(queries_1[genes, :n], keys[genes, :, :n], out=weights)
+            torch.softmax(weights, -1, out=weights)
+            moments[genes, :, :n] = values[genes, :, :n] @ weights.transpose(1, 2)
+            received[genes, :, :n] = shares[genes, :, :n] @ weights
+        output, products = moments.transpose(1, 2).split([n_channels, n_channels**2], dim=2)
+        covariance = products.unflatten(2, (n_channels, n_channels)) - output[..., None] * output[..., None, :]
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(queries, tokens, count, covariance)
+        return output + centre, received[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, to_output: Tensor | None, to_received: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """Gradients of queries and tokens."""
+        queries, tokens, count, covariance = ctx.saved_tensors
+        if to_received is None and not ctx.needs_input_grad[1]:
+            return None if to_output is None else torch.einsum("bnfg,bng->bnf", covariance, to_output), None, None, None
+        with torch.enable_grad():
+            queries, tokens = queries.detach().requires_grad_(), tokens.detach().requires_grad_()
+            outputs = zip(_attend(queries, tokens, count), (to_output, to_received), strict=True)
+            asked = [(output, gradient) for output, gradient in outputs if gradient is not None]
+        to_queries, to_tokens = torch.autograd.grad([o for o, _ in asked], [queries, tokens], [g for _, g in asked])
+        return to_queries, to_tokens, None, None
+
+
+def _attend(queries: Tensor, tokens: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """What :class:`_TokenAttention` computes, written plainly, with all weights at once."""
+    weights = (queries @ tokens.transpose(1, 2) + count.log()[:, None]).softmax(-1)
+    shares = count / count.sum(1, keepdim=True)
+    return weights @ tokens, torch.einsum("bq,bqk->bk", shares, weights)
+
+
+def _room(tokens: Tensor) -> int:
+    """Weights to hold at a time."""
+    return _N_WEIGHTS_ON_CPU if tokens.device.type == "cpu" else _N_WEIGHTS
+
+
+def _groups(lengths: Sequence[int], room: int) -> Iterator[tuple[slice, int]]:
+    """Neighbours of similar length whose weights fit into the room, and the slots of the longest of them."""
+    start = 0
+    while start < len(lengths):
+        n = lengths[start]
+        end = start + 1
+        while end < len(lengths) and 2 * lengths[end] >= n and (end + 1 - start) * n * n <= room:
+            end += 1
+        yield slice(start, end), n
+        start = end
