@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+import epiattn.nn._methylation as methylation_module
 from epiattn.nn import MethylationRNN
+from epiattn.nn._methylation import _group_sizes
 
 
 def naive_lstm(sequence: list[Tensor], lstm: nn.LSTM) -> list[Tensor]:
@@ -123,3 +125,27 @@ def test_batch_of_one_equals_its_row_in_a_larger_batch() -> None:
     context, attention = module(x, mask)
     for i in range(3):
         assert_close(module(x[i : i + 1], mask[i : i + 1]), (context[i : i + 1], attention[i : i + 1]))
+
+
+@pytest.mark.parametrize("n_slots_at_a_time", [1, 8, 1000], ids=["gene by gene", "some at a time", "all at once"])
+def test_groups_of_lists_change_nothing(monkeypatch, n_slots_at_a_time: int) -> None:
+    monkeypatch.setattr(methylation_module, "_N_SLOTS_ON_CPU", n_slots_at_a_time)
+    module = MethylationRNN(2, n_hidden=3, n_attention=4).double()
+    lengths = [2, 0, 5, 1, 5, 3, 0]
+    x = torch.randn(7, 6, 2, dtype=torch.float64)
+    found, expected = module(x, valid(lengths, 6)), naive_methylation(x, lengths, module)
+    assert_close(found, expected, atol=1e-10, rtol=0)
+    to_context = torch.randn(7, 6).double()
+    gradients = [torch.autograd.grad((c * to_context).sum(), module.parameters()) for c, _ in (found, expected)]
+    assert_close(*gradients, atol=1e-10, rtol=0)
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=60))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_groups_hold_each_list_once_and_fit(lengths: list[int]) -> None:
+    lengths.sort(reverse=True)
+    sizes = _group_sizes(lengths)
+    assert sum(sizes) == len(lengths)
+    assert min(sizes) > 0
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    assert all(size * lengths[start] <= 4_096 for size, start in zip(sizes, starts, strict=True))

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+import epiattn.nn._tf as tf_module
 from epiattn.nn import TFSelfAttention
+from epiattn.nn._tf import _groups
 
 
 def naive_attend(x: Tensor, module: TFSelfAttention) -> tuple[Tensor, Tensor]:
@@ -196,3 +198,74 @@ def test_batch_of_one_equals_its_row_in_a_larger_batch_at_prediction() -> None:
 def test_training_on_one_observation_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="one observation only.*at least two"):
         TFSelfAttention(4).train()(torch.rand(1, 4, 3))
+
+
+# --- gradients without weights, and the groups of genes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_weights", [1, 50, 2**18], ids=["gene by gene", "some at a time", "all at once"])
+@pytest.mark.parametrize("of", ["output", "received", "both"])
+def test_gradients_of_the_weights_alone_equal_the_dense_attention(monkeypatch, of: str, n_weights: int) -> None:
+    monkeypatch.setattr(tf_module, "_N_WEIGHTS_ON_CPU", n_weights)
+    module, x = TFSelfAttention(12).double(), genes([0.1, 1.0, 0.0, 0.6, 0.1, 0.2], 12).detach() + 0.0
+    x = x + 5 * (x != 0)  # far from zero: the moments must not cancel
+    to_output, to_received = torch.randn_like(x), torch.randn(x.shape[:2]).double()
+
+    def gradients(output: Tensor, received: Tensor) -> tuple[Tensor, ...]:
+        parts = {"output": [output * to_output], "received": [received * to_received]}
+        terms = parts["output"] + parts["received"] if of == "both" else parts[of]
+        inputs = [*module.query.parameters(), module.key.weight]
+        return torch.autograd.grad(sum(term.sum() for term in terms), inputs, materialize_grads=True)
+
+    found, expected = module.attend(x, (x != 0).any(-1)), naive_attend(x, module)
+    assert_close(found, expected, atol=1e-10, rtol=0)
+    assert_close(gradients(*found), gradients(*expected), atol=1e-9, rtol=0)
+
+
+def test_float32_gradients_equal_the_dense_attention_to_1e_5() -> None:
+    module, x = TFSelfAttention(60), genes([0.05, 0.3, 1.0], 60).detach().float()
+    to_output = torch.randn_like(x) / x.numel()
+    inputs = [*module.query.parameters(), module.key.weight]
+    found, expected = (
+        torch.autograd.grad((output * to_output).sum(), inputs)
+        for output, _ in (module.attend(x, (x != 0).any(-1)), naive_attend(x, module))
+    )
+    assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("density", [0.05, 1.0])
+def test_training_keeps_no_weights(density: float) -> None:
+    # Kept are queries, tokens, counts and F x F moments of each token: far fewer numbers than the n x n weights.
+    module, x = TFSelfAttention(200), genes([density] * 4, 200).detach().float()
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        module.attend(x, (x != 0).any(-1))
+    n_slots = int((x != 0).any(-1).sum(1).max()) + 1
+    assert max(kept) <= max(4 * n_slots * 9, x.numel())
+    if density == 1.0:
+        assert sum(kept) < 4 * n_slots**2
+
+
+def test_mixed_precision_attends_in_full_precision() -> None:
+    module, x = TFSelfAttention(30), genes([0.3, 1.0], 30).detach().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, received = module.attend(x, (x != 0).any(-1))
+        output.sum().backward()
+    assert output.dtype == received.dtype == torch.float32
+    assert_close((output, received), naive_attend(x, module), atol=0.05, rtol=0)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 5_000))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_groups_hold_each_gene_once_and_fit(lengths: list[int], n_weights: int) -> None:
+    lengths.sort(reverse=True)
+    groups = list(_groups(lengths, n_weights))
+    assert [i for rows, _ in groups for i in range(rows.start, rows.stop)] == list(range(len(lengths)))
+    for rows, n in groups:
+        assert n == lengths[rows.start] <= 2 * lengths[rows.stop - 1]
+        assert rows.stop - rows.start == 1 or (rows.stop - rows.start) * n * n <= n_weights

@@ -100,7 +100,8 @@ class TFSelfAttention(nn.Module):
         count[:, 0] = self.n_tfs - n_bound
 
         queries = tokens @ (self.query.weight.T @ self.key.weight) + self.query.bias @ self.key.weight
-        token_output, token_received = _TokenAttention.apply(queries, tokens, count, lengths)
+        with torch.autocast(x.device.type, enabled=False):  # half precision is too coarse for moments
+            token_output, token_received = _TokenAttention.apply(queries.to(x.dtype), tokens, count, lengths)
 
         output = token_output[rank, :1].repeat(1, self.n_tfs, 1)
         output[gene, tf] = token_output[row, slot]
@@ -136,9 +137,10 @@ class _TokenAttention(torch.autograd.Function):
         values = torch.cat([centred, products], dim=2).transpose(1, 2).contiguous()
         shares = (count / count.sum(1, keepdim=True))[:, None]
         moments, received = torch.zeros_like(values), torch.zeros_like(shares)
-        room = tokens.new_empty(max(_room(tokens), lengths[0] ** 2))
-        for genes, n in _groups(lengths, len(room)):
-            weights = room[: len(tokens[genes]) * n * n].view(-1, n, n)
+        groups = list(_groups(lengths, _N_WEIGHTS_ON_CPU if tokens.device.type == "cpu" else _N_WEIGHTS))
+        room = tokens.new_empty(max((genes.stop - genes.start) * n * n for genes, n in groups))
+        for genes, n in groups:
+            weights = room[: (genes.stop - genes.start) * n * n].view(-1, n, n)
             torch.bmm(queries_1[genes, :n], keys[genes, :, :n], out=weights)
             torch.softmax(weights, -1, out=weights)
             moments[genes, :, :n] = values[genes, :, :n] @ weights.transpose(1, 2)
@@ -171,18 +173,13 @@ def _attend(queries: Tensor, tokens: Tensor, count: Tensor) -> tuple[Tensor, Ten
     return weights @ tokens, torch.einsum("bq,bqk->bk", shares, weights)
 
 
-def _room(tokens: Tensor) -> int:
-    """Weights to hold at a time."""
-    return _N_WEIGHTS_ON_CPU if tokens.device.type == "cpu" else _N_WEIGHTS
-
-
-def _groups(lengths: Sequence[int], room: int) -> Iterator[tuple[slice, int]]:
-    """Neighbours of similar length whose weights fit into the room, and the slots of the longest of them."""
+def _groups(lengths: Sequence[int], n_weights: int) -> Iterator[tuple[slice, int]]:
+    """Neighbours of similar length with at most so many weights in all, and the slots of the longest of them."""
     start = 0
     while start < len(lengths):
         n = lengths[start]
         end = start + 1
-        while end < len(lengths) and 2 * lengths[end] >= n and (end + 1 - start) * n * n <= room:
+        while end < len(lengths) and 2 * lengths[end] >= n and (end + 1 - start) * n * n <= n_weights:
             end += 1
         yield slice(start, end), n
         start = end
