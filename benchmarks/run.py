@@ -28,7 +28,6 @@ import torch
 from cases import BOUND, DENSE, N_SLOTS, N_TFS, SIMULATED, Case, Options, h1_like, quieten
 from measure import HEADER, Row, compare, interleave, load, machine, memory_now, python, seconds, spread
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import epiattn as attn
 from epiattn.models._loader import make_loader
@@ -40,26 +39,20 @@ BATCH_SIZES = (16, 32, 64, 128, 256)
 
 
 def methylation_rnn(options: Options) -> list[Row]:
-    """Packed BiLSTM against two LSTMs on flipped lists."""
+    """Packed BiLSTM and attention against two LSTMs on flipped lists, in groups of similar length."""
     return [_rnn_row(batch_size, options) for batch_size in (16, 64)]
 
 
 def _rnn_row(batch_size: int, options: Options) -> Row:
     torch.manual_seed(0)
-    lengths = torch.randint(1, N_SLOTS + 1, (batch_size,))
-    lengths[0] = N_SLOTS
-    x = torch.rand(batch_size, N_SLOTS, 2)
-    packed_rnn = nn.LSTM(2, 10, batch_first=True, bidirectional=True)
-    dynamic_rnn = attn.nn.MethylationRNN().rnn
-
-    def packed() -> None:
-        states, _ = packed_rnn(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
-        pad_packed_sequence(states, batch_first=True)[0].sum().backward()
-
-    def dynamic() -> None:
-        dynamic_rnn(x, lengths).sum().backward()
-
-    return compare(f"BiLSTM over CpGs: packed; batch {batch_size}, up to {N_SLOTS}", packed, dynamic, options.repeats)
+    n_cpg = torch.randint(1, N_SLOTS + 1, (batch_size,))
+    n_cpg[0] = N_SLOTS
+    x, mask = torch.rand(batch_size, N_SLOTS, 2), torch.arange(N_SLOTS) < n_cpg[:, None]
+    packed, ours = naive.Methylation(), attn.nn.MethylationRNN()
+    name = f"methylation branch: packed; batch {batch_size}, up to {N_SLOTS} CpGs"
+    return compare(
+        name, lambda: packed(x, n_cpg).sum().backward(), lambda: ours(x, mask)[0].sum().backward(), options.repeats
+    )
 
 
 def tf_attention(options: Options) -> list[Row]:
@@ -121,7 +114,7 @@ def our_pass(case: Case, batch_size: int, n_genes: int) -> Callable[[], None]:
     """Training steps of epiattn's network, with its loader, optimiser and schedule."""
     module = case.new_model().module.train()
     batches = make_loader(case.dataset, case.all[:n_genes], batch_size, shuffle=True)
-    optimizer = torch.optim.AdamW(module.parameters(), 1e-2, weight_decay=0.3)
+    optimizer = torch.optim.AdamW(module.parameters(), 1e-2, weight_decay=0.3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=100_000)
 
     def run() -> None:
@@ -170,8 +163,8 @@ def _rate_row(name: str, other: np.ndarray, ours: np.ndarray) -> Row:
 
 def overhead(options: Options) -> list[Row]:
     """``model.train`` against a bare loop: the whole call, and its epochs alone."""
-    case = options.case(SIMULATED)
-    n_epochs = options.size(15, 2)
+    case = options.case(options.last)
+    n_epochs = options.size(5 if options.data else 15, 2)
     clock = EpochClock()
     epochs, whole, bare = [], [], []
     bare_loop(case, 1)
@@ -197,7 +190,7 @@ def bare_loop(case: Case, n_epochs: int, batch_size: int = 64) -> float:
     batches = make_loader(case.dataset, case.train, batch_size, shuffle=True)
     validation = make_loader(case.dataset, case.validation, 512)
     start = time.perf_counter()
-    optimizer = torch.optim.AdamW(module.parameters(), 1e-2, weight_decay=0.3)
+    optimizer = torch.optim.AdamW(module.parameters(), 1e-2, weight_decay=0.3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=n_epochs * len(batches))
     for _ in range(n_epochs):
         module.train()
@@ -269,7 +262,7 @@ def _part_rows(case: Case, options: Options) -> list[Row]:
     module = case.new_model().module.train()
     network, batch = module.network, case.dataset[rows]
     scaled = {name: module.scaling(name, batch[name]) for name in module.scaling.modalities}
-    optimizer = torch.optim.AdamW(module.parameters(), 1e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), 1e-3, fused=True)
     module(batch)[2].loss.backward()
     contexts = {name: torch.rand(64, encoder.n_context) for name, encoder in network.encoders.items()}
 

@@ -123,6 +123,14 @@ def test_training_on_scvi_tools_batches_gives_the_same_model(mdata):
     np.testing.assert_array_equal(*latents)
 
 
+def test_training_works_in_mixed_precision(mdata):
+    attn.pp.split(mdata)
+    model = model_of(mdata)
+    model.train(1, precision="bf16-mixed", accelerator="cpu")
+    assert np.isfinite(model.history["loss_train"].to_numpy(float)).all()
+    assert model.predict().dtype == np.float32
+
+
 # --- where it lies --------------------------------------------------------------------------------------------------
 
 

@@ -202,5 +202,6 @@ class RegulatoryDataModule(pl.LightningDataModule):
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
-    """Copy to the CPU."""
-    return tensor.detach().cpu().numpy()
+    """Copy to the CPU; NumPy has no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
