@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,16 @@ def new_mudata(modalities: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     with _without_pulling():
         mdata = MuData(dict(modalities))
     mdata.obs = obs.copy()
+    make_writable(mdata)
+    return mdata
+
+
+def read(path: Path) -> MuData:
+    """Read ``.h5mu`` or ``.zarr`` as it was written."""
+    import mudata
+
+    with _without_pulling():
+        mdata = mudata.read_zarr(path) if path.suffix == ".zarr" else mudata.read_h5mu(path)
     make_writable(mdata)
     return mdata
 

@@ -10,6 +10,7 @@ HISTONE = "histone"
 METHYLATION = "methylation"
 TF = "tf"
 RNA = "rna"
+DISTAL = "distal"  # signal of the regions that a promoter touches
 
 # Columns of `mdata.obs`
 GENE_ID = "gene_id"
@@ -24,7 +25,10 @@ SPLIT = "split"
 BETA = "beta"
 POSITION = "position"
 N_CPG = "n_cpg"
+COVERAGE = "coverage"  # reads of a CpG
+BINDING, MODE, EXPRESSION = "binding", "mode", "expression"  # channels of TFs made from regulons
 START, END = "start", "end"  # of a bin, bp relative to the TSS; in `var`
+FREQUENCY = "frequency"  # of an interaction; a layer of `distal`
 MEASURED = "measured"  # in `obsm`: boolean DataFrame, observations x channels; absent: all were measured
 
 # Values
@@ -61,6 +65,11 @@ def modality_weights(key: str) -> str:
 def attention(key: str) -> str:
     """Attention over the positions of a modality, in the modality's ``layers``."""
     return f"{key}_attention"
+
+
+def mark_attention(key: str, mark: str) -> str:
+    """Part of one mark in the attention, where a model keeps the marks apart; in the modality's ``layers``."""
+    return f"{attention(key)}_{mark}"
 
 
 def unbound(key: str) -> str:

@@ -58,5 +58,33 @@ models = Registry(
         "kang2020": Entry(
             "epiattn.models:MultiAttention", "Kang et al. 2020 as published, corrected", {"reconstruction": 0.0}
         ),
+        "hm_crnn": Entry("epiattn.models:HMCRNN", "histone branch of Kang et al. 2020 alone"),
+        "attentive_chrome": Entry("epiattn.models:AttentiveChrome", "Singh et al. 2017: attention per mark and bin"),
+        "deep_chrome": Entry("epiattn.models:DeepChrome", "Singh et al. 2016: convolution, no attention"),
+        "chromoformer": Entry("epiattn.models:Chromoformer", "Lee et al. 2022: transformers, with distal regions if given"),
+    },
+)
+
+#: Files of signal along the genome: subclasses of `epiattn.io._signal.Track`.
+signal_formats = Registry(
+    "signal format",
+    {
+        "bigwig": Entry("epiattn.io._bigwig:BigWig", "bigWig"),
+        "bigbed": Entry("epiattn.io._bigwig:BigBed", "bigBed: score, or narrowPeak's signal"),
+        "bedgraph": Entry("epiattn.io._bed:BedGraph", "bedGraph: column 4"),
+        "bed": Entry("epiattn.io._bed:Bed", "BED: score (column 5), or 1 where there is none"),
+        "narrowpeak": Entry("epiattn.io._bed:NarrowPeak", "narrowPeak: signal (column 7)"),
+        "broadpeak": Entry("epiattn.io._bed:BroadPeak", "broadPeak: signal (column 7)"),
+        "bam": Entry("epiattn.io._bam:Bam", "BAM with an index: reads (needs the extra 'bam')"),
+    },
+)
+
+#: Files of DNA methylation: functions that yield tables of CpGs, see `epiattn.io._methylation`.
+methylation_formats = Registry(
+    "methylation format",
+    {
+        "bedmethyl": Entry("epiattn.io._bedmethyl:read_bedmethyl", "bedMethyl of modkit, modbam2bed or ENCODE"),
+        "bismark": Entry("epiattn.io._bismark:read_bismark", "Bismark coverage"),
+        "methylkit": Entry("epiattn.io._methylkit:read_methylkit", "methylKit"),
     },
 )

@@ -121,6 +121,42 @@ def simulate(
 
 
 @app.command()
+def build(
+    sheet: Annotated[Path, typer.Argument(help="Sample sheet (CSV, TSV or YAML).", exists=True, dir_okay=False)],
+    annotation: Annotated[Path, typer.Option(help="Genes: GTF, BED or table.", exists=True, dir_okay=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="MuData to write (.h5mu or .zarr).")],
+    window: Annotated[int, typer.Option(help="Bases on each side of the TSS.")] = 2_000,
+    bin_size: Annotated[list[int], typer.Option(help="Bases of a bin; repeat it for several resolutions.")] = [100],  # noqa: B006
+    max_cpgs: Annotated[int, typer.Option(help="Most CpGs of a gene.")] = 436,
+    min_coverage: Annotated[int, typer.Option(help="Least reads of a CpG.")] = 1,
+    biotype: Annotated[list[str], typer.Option(help="Biotypes of genes; 'all' for all.")] = ["protein_coding"],  # noqa: B006
+    blacklist: Annotated[Path | None, typer.Option(help="BED of regions to leave out.", exists=True)] = None,
+    n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
+) -> None:
+    """Read raw tracks around every gene into one data set. An interrupted build goes on where it was."""
+    import epiattn as attn
+
+    try:
+        attn.io.build(
+            sheet,
+            annotation=annotation,
+            window=window,
+            bin_size=bin_size,
+            max_cpgs=max_cpgs,
+            min_coverage=min_coverage,
+            biotypes=None if biotype == ["all"] else biotype,
+            blacklist=blacklist,
+            output=output,
+            load=False,
+            n_jobs=n_jobs,
+        )
+    except (OSError, ValueError) as error:
+        typer.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"Wrote {output}.")
+
+
+@app.command()
 def fit(
     data: Input,
     output: Output,

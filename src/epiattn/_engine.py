@@ -1,0 +1,184 @@
+"""Work in pieces: here, in several processes, or on a Dask cluster. Finished pieces survive an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from epiattn._settings import settings
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+
+Arrays = dict[str, np.ndarray]
+
+#: Pieces that wait for each worker, so that none is idle and few are in memory.
+_AHEAD = 3
+
+
+class Task(NamedTuple):
+    """A piece of work.
+
+    ``function(*arguments)`` returns arrays by name; it and its arguments can be sent to another process. ``name`` says
+    what it is, for people. ``key`` names its result: the same for the same input, other for another.
+    """
+
+    name: str
+    key: str
+    function: Callable[..., Arrays]
+    arguments: tuple
+
+
+def fingerprint(*parts: Any) -> str:
+    """A key for a result: of plain values, arrays, tables, and files (their path, size and time of change)."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(_describe(part))
+        digest.update(b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _describe(part: Any) -> bytes:
+    import pandas as pd
+
+    if isinstance(part, Path):
+        status = part.stat()
+        return f"{part.resolve()} {status.st_size} {status.st_mtime_ns}".encode()
+    if isinstance(part, pd.DataFrame):
+        return pd.util.hash_pandas_object(part).to_numpy().tobytes() + repr(list(part)).encode()
+    if isinstance(part, np.ndarray):
+        return part.tobytes() + repr((part.dtype, part.shape)).encode()
+    return repr(part).encode()
+
+
+class Pieces:
+    """Results of tasks, each a file in a folder; written under another name first, so that all are whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, task: Task) -> Path:
+        """Where the result of a task is, or will be."""
+        return self.folder / f"{task.key}.npz"
+
+    def save(self, task: Task, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep a result."""
+        temporary = self.path(task).with_suffix(f".{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            temporary.replace(self.path(task))
+        except OSError as error:
+            msg = f"What was read could not be kept in {self.folder}: {error}"
+            raise OSError(msg) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load(self, task: Task) -> Arrays:
+        """A result."""
+        with np.load(self.path(task)) as arrays:
+            return dict(arrays)
+
+    def has(self, task: Task) -> bool:
+        """Whether there is a whole one."""
+        return self.path(task).exists() and zipfile.is_zipfile(self.path(task))
+
+
+def run(
+    tasks: Sequence[Task], pieces: Pieces, *, n_jobs: int = 1, client: Client | None = None, title: str = ""
+) -> None:
+    """Do all tasks whose result is not there yet.
+
+    Parameters
+    ----------
+    tasks
+        What to do.
+    pieces
+        Where results are kept.
+    n_jobs
+        Processes on this machine; -1: one for each core.
+    client
+        Dask client; its workers do the work, this process keeps the results.
+    title
+        Shown before the progress bar.
+
+    Raises
+    ------
+    Exception
+        What a task raised, with the task's name as a note; results that are there already stay.
+    """
+    todo = {task.key: task for task in tasks if not pieces.has(task)}
+    bar = tqdm(
+        total=len(tasks),
+        initial=len(tasks) - len(todo),
+        desc=title,
+        unit="piece",
+        disable=not settings.progress,
+        dynamic_ncols=True,
+    )
+    with bar, _executor(n_jobs, client, len(todo)) as (executor, n_workers):
+        for task, result in _results(executor, n_workers, todo.values()):
+            try:
+                pieces.save(task, result())
+            except Exception as error:
+                error.add_note(f"While reading {task.name}.")
+                raise
+            bar.update()
+
+
+def _results(
+    executor: Executor | None, n_workers: int, tasks: Iterable[Task]
+) -> Iterator[tuple[Task, Callable[[], Arrays]]]:
+    """Tasks as they are done, each with a function that gives or raises what came of it."""
+    if executor is None:
+        for task in tasks:
+            yield task, partial(task.function, *task.arguments)
+        return
+    waiting: dict[Future, Task] = {}
+    remaining = iter(tasks)
+    try:
+        while True:
+            for next_task in islice(remaining, _AHEAD * n_workers - len(waiting)):
+                waiting[executor.submit(next_task.function, *next_task.arguments)] = next_task
+            if not waiting:
+                return
+            done = wait(waiting, return_when=FIRST_COMPLETED).done
+            for future in sorted(done, key=lambda future: future.exception() is not None):  # keep what is good first
+                yield waiting.pop(future), future.result
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@contextmanager
+def _executor(n_jobs: int, client: Client | None, n_tasks: int) -> Iterator[tuple[Executor | None, int]]:
+    """Where tasks run, and how many at a time; ``None``: in this process."""
+    if client is not None:
+        with client.get_executor() as executor:
+            yield executor, max(sum(client.nthreads().values()), 1)
+        return
+    if n_jobs == 0 or n_jobs < -1:
+        msg = f"n_jobs must be a number of processes, or -1 for one on each core, not {n_jobs}."
+        raise ValueError(msg)
+    n_workers = min(os.cpu_count() or 1 if n_jobs == -1 else n_jobs, n_tasks)
+    if n_workers <= 1:
+        yield None, 1
+        return
+    from joblib.externals.loky import ProcessPoolExecutor  # needs no `if __name__ == "__main__"` in scripts
+
+    executor = ProcessPoolExecutor(n_workers)
+    try:
+        yield executor, n_workers
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)

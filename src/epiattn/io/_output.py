@@ -1,0 +1,115 @@
+"""Write a MuData layer by layer, under another name until it is whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+SUFFIXES = (".h5mu", ".zarr")
+
+
+class Layer(NamedTuple):
+    """One layer of a modality."""
+
+    modality: str
+    name: str
+    values: Any
+
+
+def check_output(path: str | Path) -> Path:
+    """A place where a file can be written.
+
+    Raises
+    ------
+    ValueError
+        If the name ends in neither ``.h5mu`` nor ``.zarr``.
+    FileNotFoundError
+        If there is no such folder.
+    PermissionError
+        If nothing can be written there.
+    """
+    path = Path(path).absolute()
+    if path.suffix not in SUFFIXES:
+        msg = f"The output must end in .h5mu or .zarr, not {path.name!r}."
+        raise ValueError(msg)
+    if not path.parent.is_dir():
+        msg = f"No folder {str(path.parent)!r} to write {path.name!r} into."
+        raise FileNotFoundError(msg)
+    trial = path.with_name(f".{path.name}.trial")
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        msg = f"Nothing can be written into {str(path.parent)!r}: {error.strerror}."
+        raise PermissionError(msg) from error
+    return path
+
+
+def write(mdata: MuData, layers: Iterable[Layer], path: Path) -> None:
+    """Write an object and further layers, one at a time: each is in memory only while it is written.
+
+    Parameters
+    ----------
+    mdata
+        All but those layers.
+    layers
+        The layers.
+    path
+        ``.h5mu`` or ``.zarr``; what is there is replaced when all is written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, such as on a full disk; what was at ``path`` is still there, and nothing else.
+    """
+    temporary = path.with_name(f".{path.stem}.writing{path.suffix}")
+    _remove(temporary)
+    try:
+        (mdata.write_h5mu if path.suffix == ".h5mu" else mdata.write_zarr)(temporary)
+        with _opened(temporary) as store:
+            for layer in layers:
+                _write_layer(store[f"mod/{layer.modality}/layers"], layer)
+        if path.is_dir():
+            _remove(path)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # h5py has both for a disk that is full
+        msg = f"{path} could not be written: {error}"
+        raise OSError(msg) from error
+    finally:
+        _remove(temporary)
+
+
+def _write_layer(group: Any, layer: Layer) -> None:
+    from anndata.io import write_elem
+
+    options = {"compression": "gzip"} if isinstance(layer.values, np.ndarray) and not hasattr(group, "store") else {}
+    write_elem(group, layer.name, layer.values, dataset_kwargs=options)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The store that was written, to add to it."""
+    if path.suffix == ".zarr":
+        import zarr
+
+        yield zarr.open_group(path, mode="r+")
+        return
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        yield file
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
