@@ -56,7 +56,7 @@ def test_two_jobs_are_other_processes(log, pieces):
 def test_an_error_names_its_task_and_what_was_done_is_not_done_again(n_jobs, log, pieces):
     with pytest.raises(ValueError, match="thirteen") as error:
         run(tasks([1, 2, 13, 3], log), pieces, n_jobs=n_jobs)
-    assert "While reading number 13." in error.value.__notes__
+    assert "In number 13." in error.value.__notes__
     assert not pieces.has(tasks([13], log)[0])
     kept = [i for i in (1, 2, 3) if pieces.has(tasks([i], log)[0])]
     assert 1 in kept or n_jobs > 1

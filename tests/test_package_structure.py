@@ -22,7 +22,7 @@ import epiattn as attn
 MAX_POSITIONAL = 3
 MAX_LINES = 400
 NAMESPACES = [name for name in attn.__all__ if isinstance(getattr(attn, name), ModuleType)]
-WITH_EXAMPLES = {"datasets", "pl", "pp", "tl"}
+WITH_EXAMPLES = {"datasets", "get", "io", "pl", "pp", "tl"}
 SOURCE = Path(attn.__path__[0])
 
 #: Methods whose signature is not ours to choose, and why.
@@ -49,6 +49,7 @@ CALLS = {
     "pp.normalize": Call({"scale": False}),
     "pp.qc": Call({}),
     "pp.split": Call({"key_added": "another"}),
+    "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
     "tl.fit": Call({"max_epochs": 1}),
 }

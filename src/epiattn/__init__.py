@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ._settings import settings
 
 if TYPE_CHECKING:
-    from . import baselines, datasets, io, metrics, models, nn, pl, pp, tl
+    from . import baselines, datasets, get, io, metrics, models, nn, pl, pp, tl
 
 __version__ = version("epiattn")
-__all__ = ["baselines", "datasets", "io", "metrics", "models", "nn", "pl", "pp", "settings", "tl"]
+__all__ = ["baselines", "datasets", "get", "io", "metrics", "models", "nn", "pl", "pp", "settings", "tl"]
 
 
 def __getattr__(name: str) -> Any:

@@ -132,7 +132,7 @@ def run(
             try:
                 pieces.save(task, result())
             except Exception as error:
-                error.add_note(f"While reading {task.name}.")
+                error.add_note(f"In: {task.name}.")
                 raise
             bar.update()
 

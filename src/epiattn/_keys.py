@@ -82,6 +82,16 @@ def score(key: str) -> str:
     return f"{key}_score"
 
 
+def fold(key: str) -> str:
+    """The fold in which an observation was tested, in ``obs``."""
+    return f"{key}_fold"
+
+
+def scores(key: str) -> str:
+    """Out-of-fold scores of several models, in ``obsm``."""
+    return f"{key}_scores"
+
+
 def prediction(key: str) -> str:
     """Predicted class, in ``obs``."""
     return f"{key}_prediction"

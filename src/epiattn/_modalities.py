@@ -19,8 +19,8 @@ Channels = dict[str, list[str]]
 
 
 def kind(modality: str) -> str | None:
-    """``"histone"`` (any ``histone*``), ``"methylation"``, ``"tf"``, or ``None`` for what is not an input."""
-    if modality.startswith(k.HISTONE):
+    """``"histone"`` (signal: any ``histone*``, and ``distal``), ``"methylation"``, ``"tf"``, or ``None``: no input."""
+    if modality.startswith(k.HISTONE) or modality == k.DISTAL:
         return k.HISTONE
     return modality if modality in (k.METHYLATION, k.TF) else None
 
@@ -33,20 +33,23 @@ def find_channels(mdata: MuData, chosen: Mapping[str, Sequence[str]] | None = No
     mdata
         The object.
     chosen
-        Modalities to use, each with its channels; ``None``: all that are there.
+        Modalities to use, each with its channels; ``None``: all that are there but ``distal``, which only makes sense
+        to a model that knows it.
 
     Returns
     -------
-    ``{modality: [channel, ...]}``: ``histone*``, then ``methylation``, then ``tf``.
+    ``{modality: [channel, ...]}``: ``histone*``, then ``methylation``, ``tf`` and ``distal``.
 
     Raises
     ------
     ValueError
         If there is no input modality, a modality has no channel, or a named one does not exist.
     """
-    order = {k.HISTONE: 0, k.METHYLATION: 1, k.TF: 2}
-    available = sorted((name for name in mdata.mod if kind(name)), key=lambda name: (order[kind(name)], name))  # type: ignore[index]
-    if chosen is not None:
+    order = {k.METHYLATION: 1, k.TF: 2, k.DISTAL: 3}
+    available = sorted((name for name in mdata.mod if kind(name)), key=lambda name: (order.get(name, 0), name))
+    if chosen is None:
+        available = [name for name in available if name != k.DISTAL]
+    else:
         if unknown := [name for name in chosen if name not in available]:
             msg = f"channels names the modalities {unknown}, but the input modalities here are {available}."
             raise ValueError(msg)

@@ -36,6 +36,9 @@ class Registry(Mapping[str, Entry]):
             raise ValueError(msg)
         return self._entries[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -47,8 +50,24 @@ class Registry(Mapping[str, Entry]):
         return "\n".join(f"{name:<{width}}  {entry.description}" for name, entry in self._entries.items())
 
 
+#: Functions of the object, see `epiattn.baselines`.
 baselines = Registry(
-    "baseline", {"logistic": Entry("epiattn.baselines:logistic", "logistic regression on the total of each mark")}
+    "baseline",
+    {
+        "prevalence": Entry("epiattn.baselines:prevalence", "the share of high genes, or the mean expression"),
+        "gene_mean": Entry("epiattn.baselines:gene_mean", "mean of the gene over the other training cell types"),
+        "nearest_cell_type": Entry(
+            "epiattn.baselines:nearest_cell_type", "the gene in the training cell type with the most similar marks"
+        ),
+        "best_mark": Entry("epiattn.baselines:best_mark", "regression on the total of the best mark"),
+        "logistic": Entry("epiattn.baselines:logistic", "logistic regression on the total of each mark"),
+        "ridge": Entry("epiattn.baselines:ridge", "ridge (labels: logistic) regression on all bins of all marks"),
+        "gradient_boosting": Entry(
+            "epiattn.baselines:gradient_boosting", "boosted trees on all bins, and on CpGs and TFs in a few numbers"
+        ),
+        "cpg_count": Entry("epiattn.baselines:cpg_count", "regression on the number of CpGs"),
+        "tf_count": Entry("epiattn.baselines:tf_count", "regression on the number of TFs"),
+    },
 )
 
 models = Registry(
@@ -61,7 +80,9 @@ models = Registry(
         "hm_crnn": Entry("epiattn.models:HMCRNN", "histone branch of Kang et al. 2020 alone"),
         "attentive_chrome": Entry("epiattn.models:AttentiveChrome", "Singh et al. 2017: attention per mark and bin"),
         "deep_chrome": Entry("epiattn.models:DeepChrome", "Singh et al. 2016: convolution, no attention"),
-        "chromoformer": Entry("epiattn.models:Chromoformer", "Lee et al. 2022: transformers, with distal regions if given"),
+        "chromoformer": Entry(
+            "epiattn.models:Chromoformer", "Lee et al. 2022: transformers, with distal regions if given", {"lr": 3e-4}
+        ),
     },
 )
 

@@ -206,6 +206,77 @@ def embed(
     typer.echo(f"Wrote {output}.")
 
 
+@app.command()
+def benchmark(
+    data: Input,
+    models: Annotated[str, typer.Option(help="Names separated by commas; 'all', or 'baselines'.")] = "all",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; what is done is kept there.")] = Path(
+        "epiattn-benchmark"
+    ),
+    target: Annotated[str, typer.Option(help="'label' or 'expression'.")] = "label",
+    by: Annotated[str, typer.Option(help="'chrom', 'random', 'cell_type', 'hybrid', or a column of obs.")] = "chrom",
+    n_folds: Annotated[int | None, typer.Option(help="Folds; default: 4.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Published folds, such as 'chromoformer'.")] = None,
+    n_seeds: Annotated[int, typer.Option(help="Trainings of each model on each fold.")] = 1,
+    max_epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    n_jobs: Annotated[int | None, typer.Option(help="Processes; default: one for each core where it pays.")] = None,
+) -> None:
+    """Compare models and baselines on the same folds; print the table, write it as CSV, and draw it."""
+    import matplotlib as mpl
+    import mudata
+
+    import epiattn as attn
+
+    mpl.use("Agg")
+    mdata = mudata.read_h5mu(data)
+    chosen = [name.strip() for name in models.split(",")]
+    folds = attn.tl.benchmark(
+        mdata,
+        models=chosen[0] if chosen[0] in ("all", "baselines") else chosen,
+        target=target,
+        by=by,
+        n_folds=n_folds,
+        preset=preset,
+        seeds=range(n_seeds),
+        n_jobs=n_jobs,
+        folder=output / "runs",
+        **({} if max_epochs is None else {"max_epochs": max_epochs}),
+    )
+    folds.to_csv(output / "folds.csv", index=False)
+    mdata.uns["benchmark"]["summary"].to_csv(output / "summary.csv", index=False)
+    plots: dict[str, Any] = {"benchmark": attn.pl.benchmark}
+    if target == "label":
+        plots |= {"roc": attn.pl.roc, "precision_recall": attn.pl.precision_recall, "calibration": attn.pl.calibration}
+    if "cell_type" in mdata.obs and mdata.obs["cell_type"].nunique() > 1:
+        plots["by_cell_type"] = attn.pl.by_cell_type
+    for name, plot in plots.items():
+        plot(mdata).figure.savefig(output / f"{name}.png", dpi=150, bbox_inches="tight")
+    _print_benchmark(mdata)
+    typer.echo(f"Wrote {output}/: summary.csv, folds.csv, " + ", ".join(f"{name}.png" for name in plots) + ".")
+
+
+def _print_benchmark(mdata: MuData) -> None:
+    """The first metric, from the best model to the worst."""
+    import numpy as np
+
+    import epiattn as attn
+
+    table = attn.get.benchmark(mdata)
+    best = table.attrs["best_baseline"]
+    typer.echo(f"{table.attrs['metric']}: mean over folds and seeds, 95 % interval ({table['method'].iloc[0]})")
+    typer.echo(f"{'':<20}{'value':>7}  {'interval':<14}  {'difference to ' + best:<34}{'seconds':>8}")
+    for row in table.itertuples():
+        if not np.isfinite(row.value):
+            typer.echo(f"{row.model:<20}{'NA':>7}  {row.note}")
+            continue
+        difference = ""
+        if np.isfinite(row.difference):
+            interval = f"({row.difference_low:+.3f} to {row.difference_high:+.3f})"
+            difference = f"{row.difference:+.3f} {interval}, p = {row.p_value:.2g}"
+        interval = f"{row.low:.3f} to {row.high:.3f}"
+        typer.echo(f"{row.model:<20}{row.value:>7.3f}  {interval:<14}  {difference:<34}{row.seconds:>8.1f}")
+
+
 def _print_metrics(mdata: MuData, key: str) -> None:
     """Metrics of each part, and of each cell type if there are several; nothing where there is no truth."""
     record = mdata.uns[key]

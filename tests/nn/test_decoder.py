@@ -25,6 +25,24 @@ def test_attended_means_worked_out_by_hand() -> None:
     assert_close(attended_mean(cpgs([[[4.0, 0.0], [1.0, 1.0]]]), attention), torch.tensor([[1.75, 0.75]]))
 
 
+def test_marks_that_are_kept_apart_are_weighted_apart() -> None:
+    # Mark 1 has 1/8 and 3/8 of the attention, mark 2 all the rest in bin 1: (4 + 0) / 8 and 1/2, times two marks.
+    attention = torch.tensor([[[0.125, 0.375], [0.5, 0.0]]])
+    x = signal([[[4.0, 0.0], [1.0, 1.0]]])
+    assert_close(attended_mean(x, attention), torch.tensor([[1.0, 1.0]]))
+    # Where both marks weigh the same in all bins, it is the mean that the sum over the marks gives.
+    alike = torch.tensor([[[0.125, 0.375]] * 2])
+    assert_close(attended_mean(x, alike), attended_mean(x, alike.sum(1)))
+
+
+def test_the_loss_takes_marks_that_are_kept_apart() -> None:
+    # Bins weigh the same, marks 3/4 and 1/4: 2 x 3/8 x (2 + 4) = 4.5 and 2 x 1/8 x 2 = 0.5. Decoded at z = 3: (3, 0),
+    # at z = 1: (1, 0). Histone (2.25 + 0.25 + 12.25 + 0.25) / 4 = 3.75, TF 4.
+    attention = {**ATTENTION, "histone": torch.tensor([[[0.375, 0.375], [0.125, 0.125]]] * 2)}
+    loss = make_decoder().loss(torch.tensor([[3.0], [1.0]]), BATCH, attention)
+    assert_close(loss, torch.tensor((3.75 + 4) / 2))
+
+
 def make_decoder() -> AttendedDecoder:
     """One latent dimension; decodes to (z, 0) for two marks and to 1 for one TF channel."""
     decoder = AttendedDecoder(1, {"histone": 2, "tf": 1})

@@ -8,7 +8,11 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from epiattn.nn import (
+    AttentiveChromeRNN,
+    Concatenation,
+    DeepChromeCNN,
     HistoneCRNN,
+    LinearHead,
     MethylationRNN,
     ModalityBatch,
     MultiAttentionFusion,
@@ -77,6 +81,24 @@ def test_embedding_is_the_encoders_then_the_fusion() -> None:
         assert_close(embedding["contexts"][name], contexts[name])
         assert_close(embedding["attention"][name], attention)
     assert_close((embedding["z"], embedding["modality_weights"]), net.fusion(contexts, {}))
+
+
+def test_attention_that_keeps_marks_apart_is_passed_on() -> None:
+    encoders = {"histone": AttentiveChromeRNN(2, 10, n_hidden=3, n_hidden_marks=2)}
+    fusion = Concatenation({"histone": 4})
+    net = RegulatoryNetwork(encoders, fusion, LinearHead(4)).eval()
+    batch = {"histone": observations(3)["histone"]._replace(present=torch.tensor([True, False, True]))}
+    attention = net.embed(batch)["attention"]["histone"]
+    assert attention.shape == (3, 2, 10)
+    assert_close(attention.sum((1, 2)), torch.tensor([1.0, 0.0, 1.0]))
+    assert_close(attention[[0, 2]], encoders["histone"](batch["histone"].values)[1][[0, 2]])
+
+
+def test_an_encoder_without_attention_says_so() -> None:
+    encoders = {"histone": HistoneCRNN(2, 20), "histone_500bp": DeepChromeCNN(2, 20)}
+    fusion = Concatenation({name: encoder.n_context for name, encoder in encoders.items()})
+    net = RegulatoryNetwork(encoders, fusion, LinearHead(fusion.n_latent))
+    assert net.attends == {"histone": True, "histone_500bp": False}
 
 
 @pytest.mark.parametrize("name", MODALITIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,15 +113,160 @@ def test_too_few_chromosomes_are_split_by_gene_with_a_warning(mdata, caplog, chr
     assert mdata.obs["split"].nunique() == 3
 
 
+# --- held-out cell types ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def _four_types():
+    return attn.datasets.simulate(n_genes=150, cell_types=4, n_bins=4, max_cpgs=2, n_tfs=2, seed=1)
+
+
+@pytest.fixture
+def four_types(_four_types):
+    return _four_types.copy()
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    from epiattn._logging import logger
+
+    monkeypatch.setattr(logger, "propagate", True)
+    return caplog
+
+
+def test_a_held_out_cell_type_is_the_test_part_and_another_one_validation(four_types):
+    attn.pp.split(four_types, by="cell_type", test="cell_type_2")
+    table = four_types.obs.groupby("cell_type", observed=True)["split"].agg(["nunique", "first"])
+    assert (table["nunique"] == 1).all()
+    assert table["first"].tolist() == ["train", "train", "test", "validation"]
+
+
+def test_with_one_cell_type_to_learn_from_its_chromosomes_make_the_validation_part(mdata, log):
+    attn.pp.split(mdata, by="cell_type", test=("cell_type_0",))
+    obs = mdata.obs
+    np.testing.assert_array_equal(obs["split"] == "test", obs["cell_type"] == "cell_type_0")
+    learned = obs[obs["cell_type"] == "cell_type_1"]
+    assert learned.groupby("chrom", observed=True)["split"].nunique().eq(1).all()
+    assert (learned["split"] == "validation").mean() == pytest.approx(0.15, abs=0.04)
+    record = mdata.uns["epiattn"]["splits"]["split"]
+    assert record["train"] == record["validation"] == ["cell_type_1"]
+    assert set(record["validation_chrom"]) == set(learned.loc[learned["split"] == "validation", "chrom"])
+    assert "Only cell_type_1 is left to learn from" in log.text
+
+
+def test_hybrid_tests_unseen_cell_types_on_unseen_chromosomes(four_types):
+    attn.pp.split(four_types, by="hybrid", test=("cell_type_1", "chr2", "chr5"), validation=("chr1", "cell_type_3"))
+    record = four_types.uns["epiattn"]["splits"]["split"]
+    sides = {
+        "test": ({"cell_type_1"}, {"chr2", "chr5"}),
+        "validation": ({"cell_type_3"}, {"chr1"}),
+        "train": ({"cell_type_0", "cell_type_2"}, set(four_types.obs["chrom"]) - {"chr1", "chr2", "chr5"}),
+    }
+    for cell_type, chrom, part in four_types.obs[["cell_type", "chrom", "split"]].astype(object).to_numpy():
+        expected = [name for name, (types, chroms) in sides.items() if cell_type in types and chrom in chroms]
+        assert ([part] if isinstance(part, str) else []) == expected
+    for name, (types, chroms) in sides.items():
+        assert set(record[f"{name}_cell_type"]) == types
+        assert set(record[f"{name}_chrom"]) == chroms
+        assert record[f"n_{name}"] == (four_types.obs["split"] == name).sum() > 0
+    assert record["n_left_out"] == four_types.obs["split"].isna().sum() > 0
+
+
+def test_hybrid_fills_what_is_not_named(four_types):
+    attn.pp.split(four_types, by="hybrid")
+    obs = four_types.obs
+    for column in ("cell_type", "chrom"):
+        groups = [set(obs.loc[obs["split"] == part, column]) for part in ("train", "validation", "test")]
+        assert all(groups)
+        assert sum(map(len, groups)) == len(set.union(*groups)), "a group is in two parts"
+    assert (obs["chrom"].isin(obs.loc[obs["split"] == "test", "chrom"])).mean() == pytest.approx(0.15, abs=0.04)
+
+
+def test_hybrid_of_two_cell_types_validates_on_other_chromosomes_of_the_one_to_learn_from(mdata, log):
+    attn.pp.split(mdata, by="hybrid", test=("cell_type_1",))
+    obs = mdata.obs
+    parts = {part: obs[obs["split"] == part] for part in ("train", "validation", "test")}
+    assert [set(part["cell_type"]) for part in parts.values()] == [{"cell_type_0"}, {"cell_type_0"}, {"cell_type_1"}]
+    chroms = [set(part["chrom"]) for part in parts.values()]
+    assert sum(map(len, chroms)) == len(set.union(*chroms)) == obs["chrom"].nunique()
+    assert "Only cell_type_0 is left to learn from" in log.text
+
+
+@pytest.mark.parametrize("by", ["chrom", "hybrid"])
+def test_a_gene_on_two_chromosomes_is_never_on_both_sides(four_types, log, by):
+    obs = four_types.obs
+    gene = obs["gene_id"].astype(str).to_numpy(copy=True)
+    first = {chrom: np.flatnonzero(obs["chrom"] == chrom)[0] for chrom in ("chr1", "chr2", "chr3", "chr4")}
+    rows = {chrom: np.flatnonzero(gene == gene[i]) for chrom, i in first.items()}
+    gene[rows["chr1"]] = gene[rows["chr2"]] = "across"  # test and training
+    gene[rows["chr3"]] = gene[rows["chr4"]] = "along"  # both in training
+    four_types.obs["gene_id"] = gene
+    attn.pp.split(four_types, by=by, test=("chr1",), validation=("chr7",))
+    split = four_types.obs["split"]
+    assert (four_types.obs.groupby("gene_id")["split"].nunique() <= 1).all()
+    assert split.iloc[rows["chr2"]].isna().all()
+    assert (split.iloc[rows["chr1"]] == "test").sum() == (4 if by == "chrom" else 1)
+    assert (split.iloc[rows["chr3"]] == "train").sum() == (4 if by == "chrom" else 2)
+    assert "1 genes, such as across, lie on chromosomes of different parts" in log.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"by": "hybrid", "test": ("liver",)}, "'liver', which is neither a cell type nor a chromosome"),
+        ({"by": "hybrid", "test": ("chr1",), "validation": ("chr1",)}, "both in validation= and in test="),
+        (
+            {"by": "hybrid", "test": ("cell_type_0", "cell_type_1"), "validation": ("cell_type_2", "cell_type_3")},
+            "empty",
+        ),
+        ({"by": "hybrid", "test": tuple(f"cell_type_{i}" for i in range(4))}, r"\['train', 'validation'\] empty"),
+        ({"n_folds": 4}, "fold= must name the fold to test on, 0 to 3; it is None"),
+        ({"n_folds": 4, "fold": 4}, "0 to 3; it is 4"),
+        ({"n_folds": 1, "fold": 0}, "n_folds must be 2 or more, not 1"),
+        ({"n_folds": 99, "fold": 0}, r"more than the \d+ groups of obs\['chrom'\]: chr1, chr2"),
+        ({"n_folds": 999, "fold": 0, "by": "random"}, "more than the 150 genes"),
+        ({"fold": 0}, "needs the number of folds"),
+        ({"n_folds": 4, "fold": 0, "test": ("chr1",)}, "give one of the two"),
+        ({"preset": "chromformer", "fold": 0}, "preset must be one of"),
+        ({"preset": "chromoformer"}, "0 to 3; it is None"),
+        ({"preset": "chromoformer", "fold": 0, "n_folds": 5}, "has 4 folds, not n_folds=5"),
+        ({"preset": "chromoformer", "fold": 0, "by": "random"}, "is a split by chromosome"),
+        ({"preset": "chromoformer", "fold": 0, "validation": "chr1"}, "both in validation= and in test="),
+    ],
+)
+def test_impossible_folds_and_hybrids_are_refused(four_types, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        attn.pp.split(four_types, **arguments)
+    assert "split" not in four_types.obs
+
+
+def test_hybrid_needs_two_cell_types(four_types):
+    four_types.obs["cell_type"] = "one"
+    with pytest.raises(ValueError, match="there is one only: 'one'"):
+        attn.pp.split(four_types, by="hybrid")
+    del four_types.obs["cell_type"]
+    with pytest.raises(ValueError, match="by='cell_type' is neither 'random' nor a column"):
+        attn.pp.split(four_types, by="hybrid")
+
+
+def test_a_name_of_both_a_cell_type_and_a_chromosome_is_refused(four_types):
+    four_types.obs["cell_type"] = four_types.obs["cell_type"].astype(str).replace("cell_type_0", "chr1")
+    with pytest.raises(ValueError, match="a cell type and a chromosome"):
+        attn.pp.split(four_types, by="hybrid", test=("chr1",))
+
+
+# --- pure functions --------------------------------------------------------------------------------------------------
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.integers(1, 500), min_size=3, max_size=30))
 def test_no_part_is_ever_empty_and_the_shares_are_close(sizes):
     import pandas as pd
 
-    from epiattn.pp._split import _fill_largest_first
+    from epiattn.pp._parts import fill_largest_first
 
     series = pd.Series({f"chr{i}": size for i, size in enumerate(sizes)})
-    assigned = _fill_largest_first(series, {})
+    assigned = fill_largest_first(series, {})
     assert set(assigned) == set(series.index)
     assert set(assigned.values()) == {"train", "validation", "test"}
     for part, share in {"validation": 0.15, "test": 0.15}.items():

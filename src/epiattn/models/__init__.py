@@ -1,6 +1,10 @@
 """scvi-tools models of gene regulation, on one base."""
 
+from ._attentive_chrome import AttentiveChrome
 from ._base import RegulatoryModel
+from ._chromoformer import Chromoformer
+from ._deep_chrome import DeepChrome
+from ._hm_crnn import HMCRNN
 from ._multi_attention import MultiAttention
 
-__all__ = ["MultiAttention", "RegulatoryModel"]
+__all__ = ["AttentiveChrome", "Chromoformer", "DeepChrome", "HMCRNN", "MultiAttention", "RegulatoryModel"]

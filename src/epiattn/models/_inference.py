@@ -110,7 +110,12 @@ class InferenceMixin:
         return outputs.latent if modality is None else outputs.contexts[modality]
 
     def get_attention(
-        self: RegulatoryModel, mdata: MuData | None = None, *, modality: str, batch_size: int = 512
+        self: RegulatoryModel,
+        mdata: MuData | None = None,
+        *,
+        modality: str,
+        per_mark: bool = False,
+        batch_size: int = 512,
     ) -> np.ndarray | sparse.csr_matrix:
         """Attention over the positions of a modality.
 
@@ -120,6 +125,8 @@ class InferenceMixin:
             Object to run; ``None``: the one the model was trained on.
         modality
             Which one.
+        per_mark
+            Tell the marks apart, for models that read each mark by itself (``attentive_chrome``).
         batch_size
             Observations in a batch.
 
@@ -127,10 +134,26 @@ class InferenceMixin:
         -------
         Shape ``(n_obs, n_var)`` of the modality. Bins: each pooled position's weight spread equally over its
         receptive field; rows sum to 1. CpGs: 0 on empty slots; rows sum to 1, or 0 where there is no CpG. TFs: CSR
-        on bound TFs only (mean over queries); the rest of a row's sum is on unbound TFs.
+        on bound TFs only (mean over queries); the rest of a row's sum is on unbound TFs. With ``per_mark``: shape
+        ``(n_obs, n_marks, n_var)``, marks in the order of ``channels[modality]``; summed, they are what is returned
+        without.
+
+        Raises
+        ------
+        ValueError
+            If the model does not read the modality, or mixes its marks before the attention (with ``per_mark``).
         """
         check_choice("modality", modality, self.channels)
-        return self.run(mdata, batch_size=batch_size).attention[modality]
+        outputs = self.run(mdata, batch_size=batch_size)
+        if not per_mark:
+            return outputs.attention[modality]
+        if modality not in outputs.mark_attention:
+            msg = (
+                f"per_mark=True: the attention of {type(self).__name__} over {modality!r} does not tell the channels "
+                "apart; that of the model 'attentive_chrome' over histone marks does."
+            )
+            raise ValueError(msg)
+        return outputs.mark_attention[modality]
 
     def get_modality_weights(
         self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512

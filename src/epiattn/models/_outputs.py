@@ -37,7 +37,10 @@ class Outputs:
     modality_weights
         Weight of each modality in the fusion, shape ``(n_obs, n_modalities)``; 1 is uniform.
     attention
-        Attention in the shape of each modality, ``(n_obs, n_var)``; TFs: CSR on bound TFs only.
+        Attention in the shape of each modality, ``(n_obs, n_var)``; TFs: CSR on bound TFs only; marks that are kept
+        apart: their sum.
+    mark_attention
+        By modality whose marks are kept apart, the part of each mark, shape ``(n_obs, n_marks, n_var)``.
     unbound
         By TF modality, the attention on all unbound TFs together, shape ``(n_obs,)``.
     """
@@ -83,6 +86,8 @@ class Outputs:
                 entries = (attention[row, column], (row, self._columns[modality][column]))
                 self._sparse[modality].append(sparse.csr_matrix(entries, shape=(len(attention), n_var)))
                 self._fill(f"unbound {modality}", rows, np.where(bound, 0, attention).sum(1))
+            elif attention.ndim == 3:
+                self._fill(f"attention {modality}", rows, attention)
             else:  # a batch is trimmed to its longest list of CpGs
                 self._fill(f"attention {modality}", rows, attention, width=n_var)
 
@@ -115,10 +120,21 @@ class Outputs:
         return {
             modality: sparse.vstack(self._sparse[modality], format="csr")[self._order]
             if modality in self._sparse
-            else self._dense[f"attention {modality}"]
+            else _summed_over_marks(self._dense[f"attention {modality}"])
             for modality in self._n_var
         }
 
     @property
+    def mark_attention(self) -> dict[str, np.ndarray]:
+        dense = {
+            modality: self._dense[f"attention {modality}"] for modality in self._n_var if modality not in self._sparse
+        }
+        return {modality: values for modality, values in dense.items() if values.ndim == 3}
+
+    @property
     def unbound(self) -> dict[str, np.ndarray]:
         return {modality: self._dense[f"unbound {modality}"] for modality in self._columns}
+
+
+def _summed_over_marks(attention: np.ndarray) -> np.ndarray:
+    return attention.sum(1) if attention.ndim == 3 else attention

@@ -53,7 +53,8 @@ class AttendedDecoder(nn.Module):
         batch
             The modalities, scaled as the encoders saw them.
         attention
-            Attention over the positions of each modality, shape ``(batch, positions)``. No gradient flows into it.
+            Attention over the positions of each modality, shape ``(batch, positions)``, or
+            ``(batch, marks, positions)`` where marks are kept apart. No gradient flows into it.
 
         Returns
         -------
@@ -76,11 +77,14 @@ def attended_mean(modality: ModalityBatch, attention: Tensor) -> Tensor:
     modality
         One modality: signal has its positions last, CpGs and TFs have them in the middle, and a mask.
     attention
-        Shape ``(batch, positions)``.
+        Shape ``(batch, positions)``, or ``(batch, marks, positions)`` with a sum of 1 over both: then each mark has its
+        own weights, times the number of marks, so that a mark that is passed over need not be kept.
 
     Returns
     -------
     Shape ``(batch, channels)``.
     """
+    if attention.ndim == 3:
+        return torch.einsum("bcp,bcp->bc", modality.values, attention) * attention.shape[1]
     subscripts = "bcp,bp->bc" if modality.mask is None else "bpc,bp->bc"
     return torch.einsum(subscripts, modality.values, attention)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,9 @@ class RegulatoryNetwork(nn.Module):
     """One encoder per modality, a fusion into the regulatory latent space, and a head.
 
     The parts are interchangeable: ``encoder(values, mask)`` returns ``(context, attention)`` and has ``n_context``;
-    ``fusion(contexts, present)`` returns ``(z, weights)`` and has ``n_latent``; ``head(z)`` returns a score.
+    ``fusion(contexts, present)`` returns ``(z, weights)`` and has ``n_latent``; ``head(z)`` returns a score. Attention
+    has shape ``(batch, positions)``, or ``(batch, marks, positions)`` where an encoder keeps the marks apart; an
+    encoder without attention says so by ``attends = False``.
 
     Parameters
     ----------
@@ -79,35 +81,47 @@ class RegulatoryNetwork(nn.Module):
         Returns
         -------
         Fused embedding ``z``, shape ``(batch, n_latent)``; ``contexts`` by modality, each of shape
-        ``(batch, n_context)``; ``attention`` of the modalities in ``batch``, each of shape ``(batch, positions)``, 0
-        where the modality was not measured; and ``modality_weights``, shape ``(batch, n_modalities)``, in the order of
-        the encoders.
+        ``(batch, n_context)``; ``attention`` of the modalities in ``batch``, each of shape ``(batch, positions)`` or
+        ``(batch, marks, positions)``, 0 where the modality was not measured; and ``modality_weights``, shape
+        ``(batch, n_modalities)``, in the order of the encoders.
 
         Raises
         ------
         ValueError
             If the batch holds none of the network's modalities.
         """
-        first = next((batch[name] for name in self.encoders if name in batch), None)
+        present, contexts, attention = self._encode(batch, list(self.encoders))
+        z, modality_weights = self.fusion(contexts, present)
+        return {"z": z, "contexts": contexts, "attention": attention, "modality_weights": modality_weights}
+
+    @property
+    def attends(self) -> dict[str, bool]:
+        """Whether what is returned as attention of a modality is one, by modality."""
+        return {name: getattr(encoder, "attends", True) for name, encoder in self.encoders.items()}
+
+    def _encode(
+        self, batch: Mapping[str, ModalityBatch], names: Sequence[str]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Which observations of the named modalities are present, their context vectors and their attention."""
+        first = next((batch[name] for name in names if name in batch), None)
         if first is None:
-            msg = f"The batch holds none of the modalities {list(self.encoders)}; it holds {list(batch)}."
+            msg = f"The batch holds none of the modalities {list(names)}; it holds {list(batch)}."
             raise ValueError(msg)
         n_obs, device = len(first.present), first.present.device
         nowhere = torch.zeros(n_obs, dtype=torch.bool, device=device)
-        present = {name: batch[name].present if name in batch else nowhere for name in self.encoders}
+        present = {name: batch[name].present if name in batch else nowhere for name in names}
         if self.training and self.modality_dropout > 0:
             present = self._hide(present)
         contexts: dict[str, Tensor] = {}
         attention: dict[str, Tensor] = {}
-        for name, encoder in self.encoders.items():
+        for name in names:
             if name in batch:
-                context, weights = encoder(batch[name].values, batch[name].mask)
-                attention[name] = weights * batch[name].present[:, None]
+                context, weights = self.encoders[name](batch[name].values, batch[name].mask)
+                attention[name] = weights * batch[name].present.view(-1, *[1] * (weights.ndim - 1))
                 contexts[name] = torch.where(present[name][:, None], context, self.missing[name])
             else:
                 contexts[name] = self.missing[name].expand(n_obs, -1)
-        z, modality_weights = self.fusion(contexts, present)
-        return {"z": z, "contexts": contexts, "attention": attention, "modality_weights": modality_weights}
+        return present, contexts, attention
 
     def _hide(self, present: dict[str, Tensor]) -> dict[str, Tensor]:
         """Hide modalities at random, but never the last one of an observation."""

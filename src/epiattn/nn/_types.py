@@ -27,7 +27,8 @@ class Embedding(TypedDict):
     z: Tensor
     #: Context vector of each modality, shape ``(batch, size)``.
     contexts: dict[str, Tensor]
-    #: Attention over the positions of each modality, shape ``(batch, positions)``.
+    #: Attention over the positions of each modality, shape ``(batch, positions)``; ``(batch, marks, positions)`` of an
+    #: encoder that keeps the marks apart, and a gene's sum over both is 1.
     attention: dict[str, Tensor]
     #: Weight of each modality, shape ``(batch, n_modalities)``.
     modality_weights: Tensor

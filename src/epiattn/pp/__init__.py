@@ -2,8 +2,10 @@
 
 from ._concat import concat
 from ._label import label
+from ._leakage import leakage
 from ._normalize import normalize
+from ._pseudobulk import pseudobulk
 from ._qc import qc
 from ._split import split
 
-__all__ = ["concat", "label", "normalize", "qc", "split"]
+__all__ = ["concat", "label", "leakage", "normalize", "pseudobulk", "qc", "split"]

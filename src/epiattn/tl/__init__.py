@@ -1,6 +1,8 @@
-"""Tools: train a model on a MuData and write what it found into it."""
+"""Tools: what a user calls. They write their results into the MuData."""
 
+from ._benchmark import benchmark
+from ._cross_validate import cross_validate
 from ._embed import embed
 from ._fit import fit
 
-__all__ = ["embed", "fit"]
+__all__ = ["benchmark", "cross_validate", "embed", "fit"]

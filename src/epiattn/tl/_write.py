@@ -11,6 +11,7 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn import metrics
+from epiattn._compat import layer_names
 from epiattn._modalities import kind, record_written
 
 from ._groups import ALL, Models
@@ -49,6 +50,10 @@ def write_results(
     for modality, attention in outputs.attention.items():
         values[f"{modality}/layers/{k.attention(key)}"] = attention
         record_written(mdata[modality], k.attention(key))
+    for modality, by_mark in outputs.mark_attention.items():
+        for i, mark in enumerate(model.channels[modality]):
+            values[f"{modality}/layers/{k.mark_attention(key, mark)}"] = by_mark[:, i]
+            record_written(mdata[modality], k.mark_attention(key, mark))
     for modality, unbound in outputs.unbound.items():
         values[f"{modality}/obs/{k.unbound(key)}"] = unbound
     for place, value in values.items():
@@ -57,6 +62,7 @@ def write_results(
     mdata.uns[key] = {
         **_plain(record),
         "uniform_attention": model.uniform_attention,
+        "attends": model.module.network.attends,
         "channels": {modality: list(names) for modality, names in model.channels.items()},
         **_metrics(mdata, model, score, split_key, pooled=ALL in models),
         "written": list(values),
@@ -110,12 +116,14 @@ def _metrics(
     return result
 
 
-def _places(key: str, modalities: list[str]) -> list[str]:
+def _places(mdata: MuData, key: str) -> list[str]:
     """All fields that a run may write, as in the record ``written``."""
     places = [f"obsm/{k.latent(key)}", f"obsm/{k.modality_weights(key)}", f"obs/{k.score(key)}"]
     places.append(f"obs/{k.prediction(key)}")
-    for modality in modalities:
+    for modality in filter(kind, mdata.mod):
         places += [f"obsm/{k.context(key, modality)}", f"{modality}/layers/{k.attention(key)}"]
+        marks = layer_names(mdata[modality])
+        places += [f"{modality}/layers/{k.mark_attention(key, mark)}" for mark in marks]
         if kind(modality) == k.TF:
             places.append(f"{modality}/obs/{k.unbound(key)}")
     return places
@@ -140,9 +148,8 @@ def check_owned(mdata: MuData, key: str) -> None:
         If a field that would be written exists and no earlier run with this key wrote it.
     """
     owned = _owned(mdata, key)
-    inputs = [modality for modality in mdata.mod if kind(modality)]
     taken = []
-    for place in _places(key, inputs):
+    for place in _places(mdata, key):
         container, name = _container(mdata, place)
         if name in container and place not in owned:
             taken.append(place)

@@ -1,0 +1,240 @@
+"""Train every model on every fold: each run is a job, done here or in other processes, and kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from epiattn import _keys as k
+from epiattn._compat import new_mudata, read
+from epiattn._engine import Arrays, Pieces, Task, fingerprint, run
+from epiattn._logging import logger
+from epiattn._modalities import find_channels
+from epiattn._registry import baselines, models
+
+from ._fit import _seeded, _sort_options
+from ._write import setup_undone
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+    from mudata import MuData
+
+    from epiattn.pp._folds import Fold
+
+#: Column of ``obs`` with the parts, in the object that a job works on.
+_SPLIT = "epiattn_fold"
+#: Observations from which on more processes pay: starting one takes some seconds.
+_MANY = 4_000
+
+
+class Job(NamedTuple):
+    """One model, one fold, one seed."""
+
+    model: str
+    fold: int
+    seed: int
+
+
+class Result(NamedTuple):
+    """Scores of all observations (NaN where there is none), seconds, and why there are no scores."""
+
+    score: np.ndarray
+    seconds: float
+    reason: str
+
+
+class Setup(NamedTuple):
+    """What all jobs share."""
+
+    target: str
+    channels: Mapping[str, Sequence[str]] | None
+    label_key: str
+
+
+def run_jobs(
+    mdata: MuData,
+    named: Mapping[str, Mapping[str, Any]],
+    folds: Sequence[Fold],
+    seeds: Sequence[int],
+    setup: Setup,
+    *,
+    n_jobs: int | None,
+    client: Client | None,
+    folder: str | Path | None,
+    tolerant: bool,
+) -> dict[Job, Result]:
+    """Train each model with its options on each fold with each seed.
+
+    Parameters
+    ----------
+    mdata
+        The object; it stays as it is.
+    named
+        Options of each model or baseline, by name.
+    folds, seeds
+        Folds and seeds.
+    setup
+        Target, channels and labels.
+    n_jobs
+        Processes; ``None``: one for each core where that pays.
+    client
+        A Dask client instead.
+    folder
+        Where results are kept, so that another call goes on from there; ``None``: nowhere.
+    tolerant
+        Whether a model that cannot be trained on this object is a result (with the reason) instead of an error.
+    """
+    jobs = [Job(name, fold, seed) for fold in range(len(folds)) for seed in seeds for name in named]
+    if n_jobs is None:
+        n_jobs = min(os.cpu_count() or 1, len(jobs)) if mdata.n_obs >= _MANY and len(jobs) > 1 else 1
+    with _place(folder) as place:
+        data = fingerprint(*_contents(mdata, setup))
+        source: MuData | Path = mdata
+        if client is not None or n_jobs != 1:
+            source = place / f"{data}.h5mu"
+            if not source.exists():
+                _share(mdata, setup, source)
+        tasks = {}
+        for job in jobs:
+            parts = np.asarray(folds[job.fold].values, dtype=object)
+            arguments = (source, job.model, parts, job.seed, setup, dict(named[job.model]), tolerant)
+            codes = folds[job.fold].values.codes
+            key = fingerprint(data, job.model, codes, job.seed, setup, sorted(named[job.model].items()), tolerant)
+            tasks[job] = Task(f"{job.model}, {folds[job.fold].name}, seed {job.seed}", key, train_one, arguments)
+        pieces = Pieces(place)
+        run(list(tasks.values()), pieces, n_jobs=n_jobs, client=client, title="Training")
+        return {job: _result(pieces.load(task)) for job, task in tasks.items()}
+
+
+def train_one(
+    source: MuData | Path,
+    name: str,
+    parts: np.ndarray,
+    seed: int,
+    setup: Setup,
+    options: dict[str, Any],
+    tolerant: bool,
+) -> Arrays:
+    """Train on one split and score all observations; runs in a worker."""
+    import pandas as pd
+
+    whole = _open(source) if isinstance(source, Path) else source
+    obs = whole.obs.assign(**{_SPLIT: pd.Categorical(parts, categories=list(k.PARTS))})
+    mdata = new_mudata(whole.mod, obs)
+    start = time.perf_counter()
+    reason, score = "", np.full(mdata.n_obs, np.nan, np.float32)
+    try:
+        predict = _predict_baseline if name in baselines else _predict_model
+        with _silent():
+            score = predict(mdata, name, seed, setup, options)
+    except ValueError as error:
+        if not tolerant:
+            raise
+        reason = str(error)
+    return {
+        "score": np.asarray(score, np.float32),
+        "seconds": np.array(time.perf_counter() - start),
+        "reason": np.array(reason),
+    }
+
+
+def _predict_baseline(mdata: MuData, name: str, seed: int, setup: Setup, options: Mapping[str, Any]) -> np.ndarray:
+    entry = baselines[name]
+    arguments = {"target": setup.target, "label_key": setup.label_key, "split_key": _SPLIT, "seed": seed}
+    return entry.load()(mdata, **arguments, **entry.options, **options)
+
+
+def _predict_model(mdata: MuData, name: str, seed: int, setup: Setup, options: Mapping[str, Any]) -> np.ndarray:
+    model_class = models[name].load()
+    of_model, of_train = _sort_options(model_class, {**models[name].options, **options})
+    with setup_undone(model_class, mdata), _seeded(seed):
+        model_class.setup_mudata(mdata, channels=setup.channels, label_key=setup.label_key)
+        model = model_class(mdata, target=setup.target, **of_model)
+        model.train(split_key=_SPLIT, **{"enable_progress_bar": False, **of_train})
+        return model.predict()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """No word about each of many trainings."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _result(arrays: Arrays) -> Result:
+    return Result(arrays["score"], float(arrays["seconds"]), str(arrays["reason"]))
+
+
+@contextmanager
+def _place(folder: str | Path | None) -> Iterator[Path]:
+    if folder is None:
+        with TemporaryDirectory(prefix="epiattn-") as name:
+            yield Path(name)
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    yield Path(folder)
+
+
+# --- the data that jobs read ------------------------------------------------------------------------------------------
+
+
+def _contents(mdata: MuData, setup: Setup) -> Iterator[Any]:
+    """All that a result depends on."""
+    yield mdata.obs_names.to_numpy(dtype=object).astype(str)
+    if setup.label_key in mdata.obs:
+        yield mdata.obs[setup.label_key].astype(str).to_numpy(dtype=str)
+    for modality, names in find_channels(mdata, setup.channels).items():
+        yield modality
+        for name in names:
+            values = mdata[modality].layers[name]
+            csr = sparse.csr_array(values) if sparse.issparse(values) else None
+            yield from (name, np.asarray(values)) if csr is None else (name, csr.data, csr.indices, csr.indptr)
+        if k.N_CPG in mdata[modality].obs:
+            yield mdata[modality].obs[k.N_CPG].to_numpy()
+        if k.MEASURED in mdata[modality].obsm:
+            yield np.asarray(mdata[modality].obsm[k.MEASURED])
+    if k.RNA in mdata.mod:
+        yield np.asarray(mdata[k.RNA].X if not sparse.issparse(mdata[k.RNA].X) else mdata[k.RNA].X.toarray())
+
+
+def _share(mdata: MuData, setup: Setup, path: Path) -> None:
+    """Write what jobs read, and nothing else, for other processes."""
+    from anndata import AnnData
+
+    channels = find_channels(mdata, setup.channels)
+    modalities = {}
+    for name in [*channels, *([k.RNA] if k.RNA in mdata.mod else [])]:
+        adata = mdata[name]
+        modalities[name] = AnnData(
+            X=adata.X if name == k.RNA else None,
+            layers={channel: adata.layers[channel] for channel in channels.get(name, ())},
+            obs=adata.obs,
+            var=adata.var,
+            uns={key: adata.uns[key] for key in ("window", k.PACKAGE) if key in adata.uns},
+            obsm={k.MEASURED: adata.obsm[k.MEASURED]} if k.MEASURED in adata.obsm else {},
+        )
+    columns = [k.GENE_ID, k.CELL_TYPE, k.CHROM, k.TSS, k.STRAND, setup.label_key]
+    shared = new_mudata(modalities, mdata.obs[[name for name in columns if name in mdata.obs]])
+    temporary = path.with_suffix(".tmp.h5mu")
+    shared.write_h5mu(temporary)
+    temporary.replace(path)
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path) -> MuData:
+    """The shared object, read once in each process."""
+    return read(path)

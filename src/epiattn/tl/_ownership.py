@@ -1,0 +1,79 @@
+"""Who wrote what: results are replaced by those of the same key, and nothing else is ever overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+
+def container_of(mdata: MuData, place: str) -> tuple[Any, str]:
+    """Where ``obs/a`` or ``histone/layers/a`` lies: the mapping, and the name in it."""
+    *modality, attribute, name = place.split("/")
+    return getattr(mdata[modality[0]] if modality else mdata, attribute), name
+
+
+def owned_by(mdata: MuData, key: str) -> set[str]:
+    """Places that an earlier run with this key wrote."""
+    record = mdata.uns.get(key, {})
+    return {str(place) for place in record.get("written", [])} if isinstance(record, Mapping) else set()
+
+
+def check_places(mdata: MuData, key: str, places: Sequence[str]) -> None:
+    """Refuse to overwrite what another key, or the user, wrote.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    key
+        The run's key.
+    places
+        What it would write.
+
+    Raises
+    ------
+    ValueError
+        If a field that would be written exists and no earlier run with this key wrote it.
+    """
+    owned = owned_by(mdata, key)
+    taken = []
+    for place in places:
+        container, name = container_of(mdata, place)
+        if name in container and place not in owned:
+            taken.append(place)
+    if key in mdata.uns and not owned:
+        taken.append(f"uns/{key}")
+    if taken:
+        msg = (
+            f"key_added={key!r} would overwrite {taken}, which no earlier run with this key wrote: choose another "
+            "key_added, or delete them."
+        )
+        raise ValueError(msg)
+
+
+def remove_places(mdata: MuData, key: str) -> None:
+    """Remove an earlier run's results, so that none of them is taken for the new run's."""
+    for place in owned_by(mdata, key):
+        modality = place.split("/")[0]
+        if place.count("/") == 1 or modality in mdata.mod:
+            container, name = container_of(mdata, place)
+            if name in container:
+                del container[name]
+
+
+def plain(value: Any) -> Any:
+    """Only what h5mu and zarr can hold: no tuples, no None, no paths."""
+    import pandas as pd
+
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple | set):
+        return [plain(entry) for entry in value]
+    if isinstance(value, bool | int | float | str | np.ndarray | np.generic | pd.DataFrame):
+        return value
+    return str(value)
