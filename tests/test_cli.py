@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import mudata
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import epiattn as attn
 from epiattn.cli import app
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # scanpy's and matplotlib's, on the way to the picture
@@ -49,3 +51,21 @@ def test_one_model_per_cell_type_under_another_key(tmp_path):
     output = run("fit", tmp_path / "data.h5mu", "-o", tmp_path / "fit.h5mu", *options)
     assert output.count("cell_type_1") == 3
     assert "X_own" in mudata.read_h5mu(tmp_path / "fit.h5mu").obsm
+
+
+def test_benchmark_prints_the_table_and_writes_it(tmp_path):
+    data = tmp_path / "data.h5mu"
+    attn.datasets.simulate(n_genes=150, cell_types=2, n_tfs=5, max_cpgs=5).write_h5mu(data)
+    folder = tmp_path / "results"
+    options = ["--models", "prevalence,logistic,gene_mean", "--n-folds", "3", "--n-jobs", "1", "-o", str(folder)]
+    result = CliRunner().invoke(app, ["benchmark", str(data), *options])
+    assert result.exit_code == 0, result.output
+    names = ("logistic", "prevalence", "gene_mean")
+    lines = [line.split() for line in result.stdout.splitlines() if line.startswith(names)]
+    assert [line[0] for line in lines] == list(names)
+    assert lines[2][1] == "NA"
+    written = {path.name for path in folder.iterdir()}
+    plots = {f"{name}.png" for name in ("benchmark", "roc", "precision_recall", "calibration", "by_cell_type")}
+    assert {"summary.csv", "folds.csv", "runs"} | plots == written
+    table = pd.read_csv(folder / "folds.csv")
+    assert set(table["model"]) == {"logistic", "prevalence", "gene_mean"}

@@ -230,6 +230,7 @@ def benchmark(
     mpl.use("Agg")
     mdata = mudata.read_h5mu(data)
     chosen = [name.strip() for name in models.split(",")]
+    options: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
     folds = attn.tl.benchmark(
         mdata,
         models=chosen[0] if chosen[0] in ("all", "baselines") else chosen,
@@ -240,7 +241,7 @@ def benchmark(
         seeds=range(n_seeds),
         n_jobs=n_jobs,
         folder=output / "runs",
-        **({} if max_epochs is None else {"max_epochs": max_epochs}),
+        **options,
     )
     folds.to_csv(output / "folds.csv", index=False)
     mdata.uns["benchmark"]["summary"].to_csv(output / "summary.csv", index=False)

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 import epiattn as attn
+from epiattn.pl._benchmark import together
 
 
 def rows(ax):
@@ -159,3 +160,58 @@ def test_many_models_have_room(evaluated):
     boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
     assert len(boxes) == 24
     assert all(lower.y1 < upper.y0 for upper, lower in zip(boxes, boxes[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("values", "n"),
+    [
+        ([0.9], 1),
+        ([0.9, 0.5], 2),
+        ([0.9, 0.89, 0.5], 3),
+        ([0.9, 0.89, 0.88, 0.5], 3),
+        ([0.9, 0.89, 0.88, 0.7], 3),
+        ([0.98, 0.97, 0.96, 0.95, 0.8, 0.5], 4),  # two gaps, one after the other
+        ([0.9, 0.8, 0.7, 0.6, 0.5], 5),
+        ([0.5] * 5, 5),
+        ([0.99, 0.9, 0.89, 0.88, 0.5], 4),  # but not the best one alone
+        ([0.01, 0.02, 0.03, 0.3], 3),
+    ],
+)
+def test_which_models_are_drawn_to_scale(values, n):
+    assert together(np.array(values)) == n
+
+
+@pytest.mark.parametrize(("metric", "far", "side"), [("auc", 0.1, 0), ("brier", 0.99, 1)])
+def test_models_far_behind_are_written(evaluated, metric, far, side):
+    best = {"auc": 0.9, "brier": 0.1}[metric]
+    for i, model in enumerate(("deep_chrome", "noisy", "flat")):
+        change(evaluated, metric, model, value=best + (i - 1) / 100 * (1 if side else -1), low=best, high=best + 0.01)
+    add(evaluated, metric, value=far, low=far - 0.01, high=far + 0.01)
+    ax = attn.pl.benchmark(evaluated, metric=metric)
+    assert list(rows(ax)) == ["deep_chrome", "noisy", "flat", "far", "impossible"]
+    assert len(points(ax)) == 3
+    assert not ax.get_xlim()[0] <= far <= ax.get_xlim()[1]
+    (arrow,) = (part for part in ax.collections if part.get_label() == "_far")
+    assert round(arrow.get_offsets()[0, 0]) == side
+    assert arrow.get_offsets()[0, 1] == 3
+    assert "baseline" in [text.get_text() for text in ax.get_legend().get_texts()]
+    (text,) = (text for text in ax.texts if text.get_position()[1] == 3)
+    assert text.get_text() == f"{far:.3f} ({far - 0.01:.3f}–{far + 0.01:.3f})"
+
+
+def add(mdata, metric, **values):
+    """A model after those that have a value."""
+    table = mdata.uns["benchmark"]["summary"]
+    of_metric = table[(table["metric"] == metric).to_numpy()]
+    known = of_metric[of_metric["value"].notna()]
+    one = known.iloc[:1].assign(model="far", kind="baseline", **values)
+    known = known.assign(kind="model")  # all that are near
+    others = table[(table["metric"] != metric).to_numpy()]
+    mdata.uns["benchmark"]["summary"] = pd.concat(
+        [
+            known.set_index("model", drop=False).loc[["deep_chrome", "noisy", "flat"]],
+            one,
+            of_metric[of_metric["value"].isna()],
+            others,
+        ]
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._data import read
-from ._results import BASELINE, Tables, tables_of, title_of
+from ._results import BASELINE, Tables, higher_is_better, tables_of, title_of, with_interval
 from ._style import DOTTED, DOUBLE, GREY, PALETTE, legend_above, new_axes, styled
 
 if TYPE_CHECKING:
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 _COLORS = {"model": PALETTE[0], BASELINE: PALETTE[1]}
 _MARKERS = {"model": "o", BASELINE: "D"}
 _OFFSET = 0.27  # of single folds below the interval, in rows
+_MIN_TOGETHER = 3
 
 
 def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark", ax: Axes | None = None) -> Axes:
     """Models and baselines from the best to the worst, with 95 % intervals.
 
     Each row has the mean over folds and seeds with its interval and, below it, the single folds and seeds; the dotted
-    line is the best baseline. Models that could not be trained, or whose metric is not defined, are listed below the
-    others with the reason.
+    line is the best baseline. Models that are far behind (after a gap of more than half of the range, three or more
+    models being before it) are not drawn to scale: an arrow and the numbers stand for them. Models that could not be
+    trained, or whose metric is not defined, are listed below the others with the reason.
 
     Parameters
     ----------
@@ -67,8 +69,10 @@ def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark
         raise ValueError(msg)
     with styled():
         ax = new_axes(ax, width=0.6 * DOUBLE, height=1.1 + 0.24 * len(table))
-        _draw_values(ax, tables, metric, defined)
-        _draw_best_baseline(ax, table, len(defined))
+        n_drawn = together(defined["value"].to_numpy())
+        _draw_values(ax, tables, metric, defined[:n_drawn], kinds=set(defined["kind"]))
+        _draw_far(ax, defined[n_drawn:], n_drawn, higher=higher_is_better(metric))
+        _draw_best_baseline(ax, defined[:n_drawn])
         _draw_reasons(ax, table)
         ax.set_ylim(len(table) - 0.5, -0.6)
         ax.set_yticks(range(len(table)), list(table["model"]))
@@ -79,26 +83,48 @@ def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark
     return ax
 
 
-def _draw_values(ax: Axes, tables: Tables, metric: str, table: pd.DataFrame) -> None:
+def together(values: np.ndarray) -> int:
+    """How many models, from the best on, are drawn to scale: those before any gap of more than half of the range."""
+    n = len(values)
+    while n > _MIN_TOGETHER:
+        gaps = np.abs(np.diff(values[:n]))
+        before = int(gaps.argmax()) + 1
+        if before < _MIN_TOGETHER or gaps.max() <= gaps.sum() / 2:
+            break
+        n = before
+    return n
+
+
+def _draw_values(ax: Axes, tables: Tables, metric: str, table: pd.DataFrame, *, kinds: set[str]) -> None:
     """Means with intervals, and single folds below them."""
     for kind, color in _COLORS.items():
-        rows = np.flatnonzero(table["kind"] == kind)
-        if len(rows):
+        if kind in kinds:  # far ones need an entry in the legend too
+            rows = np.flatnonzero(table["kind"] == kind)
             of_kind = table.iloc[rows]
             single = [tables.values(metric, model) for model in of_kind["model"]]
             y = np.repeat(rows + _OFFSET, list(map(len, single)))
-            ax.scatter(np.concatenate(single), y, s=7, color=color, alpha=0.35, linewidths=0)
+            ax.scatter(np.concatenate([*single, []]), y, s=7, color=color, alpha=0.35, linewidths=0)
             ax.hlines(rows, of_kind["low"], of_kind["high"], color=color, linewidth=1.4)
             ax.scatter(of_kind["value"], rows, s=18, color=color, marker=_MARKERS[kind], zorder=3, label=kind)
     ax.scatter([], [], s=7, color=GREY, alpha=0.6, linewidths=0, label="single folds and seeds")
 
 
-def _draw_best_baseline(ax: Axes, table: pd.DataFrame, n_defined: int) -> None:
+def _draw_far(ax: Axes, table: pd.DataFrame, start: int, *, higher: bool) -> None:
+    """An arrow to where the models that are far behind would be, and their numbers."""
+    x, marker, ha, sign = (0.015, "<", "left", 1) if higher else (0.985, ">", "right", -1)
+    where = ax.get_yaxis_transform()
+    for y, (_, row) in enumerate(table.iterrows(), start):
+        color = _COLORS[row["kind"]]
+        ax.scatter(x, y, s=14, color=color, marker=marker, transform=where, label="_far")
+        ax.text(x + 0.02 * sign, y, with_interval(row), transform=where, ha=ha, va="center", fontsize=6, color=color)
+
+
+def _draw_best_baseline(ax: Axes, table: pd.DataFrame) -> None:
     best = table["best_baseline"].iloc[0]
-    if best in table.index and n_defined > 1:
+    if best in table.index and len(table) > 1:
         value = table.loc[best, "value"]
         style: dict[str, Any] = {"color": _COLORS[BASELINE], "linewidth": 0.9, "linestyle": DOTTED, "zorder": 0.5}
-        ax.plot([value, value], [-0.6, n_defined - 0.5], **style, label=f"best baseline: {best}")
+        ax.plot([value, value], [-0.6, len(table) - 0.5], **style, label=f"best baseline: {best}")
 
 
 def _draw_reasons(ax: Axes, table: pd.DataFrame) -> None:

@@ -171,7 +171,7 @@ class Scores(Tables):
     def labels(self, metric: str, models: Sequence[str]) -> tuple[dict[str, str], str]:
         """Each model with its metric and interval, and a title that says what these are, for a legend."""
         summary = self.summary(metric)
-        labels = {name: f"{name}  {_number(summary.loc[name])}" for name in models}
+        labels = {name: f"{name}  {with_interval(summary.loc[name])}" for name in models}
         methods = {method for method in summary.loc[list(models), "method"] if method}
         title = f"{TITLES[metric]}, 95\N{NO-BREAK SPACE}% interval"
         return labels, f"{title}\n{methods.pop()}" if len(methods) == 1 else title
@@ -245,7 +245,7 @@ def _warn_of_parts(found: Scores) -> None:
         )
 
 
-def _number(row: pd.Series) -> str:
+def with_interval(row: pd.Series) -> str:
     """A value with its interval."""
     value = f"{row['value']:.3f}" if np.isfinite(row["value"]) else "not defined"
     return f"{value} ({row['low']:.3f}–{row['high']:.3f})" if np.isfinite(row["low"]) else value
