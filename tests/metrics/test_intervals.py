@@ -81,7 +81,7 @@ def test_one_fold_of_one_group_among_others_widens_the_interval():
     assert found.value == pytest.approx(np.mean([part.mean() for part in parts]))
     between = np.var([part.mean() for part in parts], ddof=1)
     v = np.array([parts[0].var(ddof=1) / 5, parts[1].var(ddof=1) / 5, between]) / 9
-    degrees = v.sum() ** 2 / (v**2 / [4, 4, 1]).sum()
+    degrees = v.sum() ** 2 / (v**2 / [4, 4, 2]).sum()
     assert half_width(found) == pytest.approx(stats.t.ppf(0.975, degrees) * np.sqrt(v.sum()))
 
 
@@ -183,6 +183,13 @@ def test_the_bootstrap_of_a_mean_has_the_known_standard_error():
     apart = metrics.interval(mean_score, np.zeros(300), score + 100 * fold, fold=fold, n_resamples=4000)
     expected = np.sqrt(sum(score[fold == k].var() / 100 for k in range(3))) / 3
     assert half_width(apart) == pytest.approx(1.96 * expected, rel=0.05)
+
+
+def test_the_bootstrap_empties_no_fold():
+    """Two genes of a fold among 300: one resample in seven would hold neither, if folds did not keep their sizes."""
+    fold = (np.arange(300) > 297).astype(int)
+    found = metrics.interval(mean_score, np.zeros(300), np.sin(np.arange(300)), fold=fold)
+    assert found.low < found.value < found.high
 
 
 def test_the_bootstrap_is_seeded(genes):

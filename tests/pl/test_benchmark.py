@@ -163,22 +163,24 @@ def test_many_models_have_room(evaluated):
 
 
 @pytest.mark.parametrize(
-    ("values", "n"),
+    ("values", "width", "n"),
     [
-        ([0.9], 1),
-        ([0.9, 0.5], 2),
-        ([0.9, 0.89, 0.5], 3),
-        ([0.9, 0.89, 0.88, 0.5], 3),
-        ([0.9, 0.89, 0.88, 0.7], 3),
-        ([0.98, 0.97, 0.96, 0.95, 0.8, 0.5], 4),  # two gaps, one after the other
-        ([0.9, 0.8, 0.7, 0.6, 0.5], 5),
-        ([0.5] * 5, 5),
-        ([0.99, 0.9, 0.89, 0.88, 0.5], 4),  # but not the best one alone
-        ([0.01, 0.02, 0.03, 0.3], 3),
+        ([0.9], 0.01, 1),
+        ([0.9, 0.5], 0.01, 2),
+        ([0.9, 0.89, 0.5], 0.01, 3),
+        ([0.9, 0.89, 0.88, 0.5], 0.01, 3),
+        ([0.9, 0.89, 0.88, 0.5], np.nan, 3),
+        ([0.9, 0.89, 0.88, 0.5], 0.2, 4),  # intervals are as wide as the gap
+        ([0.98, 0.97, 0.96, 0.95, 0.8, 0.5], 0.01, 4),
+        ([0.99, 0.9, 0.89, 0.88, 0.5], 0.01, 4),
+        ([0.9, 0.8, 0.7, 0.6, 0.5], 0.01, 5),
+        ([0.5] * 5, 0.0, 5),
+        ([0.01, 0.02, 0.03, 0.3], 0.01, 3),
     ],
 )
-def test_which_models_are_drawn_to_scale(values, n):
-    assert together(np.array(values)) == n
+def test_which_models_are_drawn_to_scale(values, width, n):
+    value = np.array(values)
+    assert together(pd.DataFrame({"value": value, "low": value - width, "high": value + width})) == n
 
 
 @pytest.mark.parametrize(("metric", "far", "side"), [("auc", 0.1, 0), ("brier", 0.99, 1)])

@@ -178,7 +178,9 @@ def test_hybrid_folds_take_cell_types_and_chromosomes_in_turn(three_types):
     found = folds(three_types, by="hybrid", n_folds=4)
     types = held_out(found, three_types.obs["cell_type"])
     assert types == [{"cell_type_0"}, {"cell_type_1"}, {"cell_type_2"}, {"cell_type_0"}]
-    assert held_out(found, three_types.obs["chrom"]) == held_out(folds(three_types, n_folds=4), three_types.obs["chrom"])
+    assert held_out(found, three_types.obs["chrom"]) == held_out(
+        folds(three_types, n_folds=4), three_types.obs["chrom"]
+    )
     for fold in found:
         values = np.asarray(fold.values, dtype=object)
         for column in ("cell_type", "chrom"):

@@ -33,7 +33,7 @@ def spread(data: Design, values: np.ndarray, *, n_resamples: int, seed: int) -> 
 def jackknife(data: Design, values: np.ndarray, group: np.ndarray) -> Spread:
     """Leave each group out of its own fold (or folds), within strata of folds that share no group.
 
-    Strata of one group have no jackknife; their variance is taken from the spread between strata. Degrees of freedom
+    A stratum of one group has no jackknife; its variance is taken to be that between strata. Degrees of freedom
     are Satterthwaite's over strata; in a stratum, the effective number of groups of unequal size, less 1.
 
     References
@@ -62,10 +62,9 @@ def jackknife(data: Design, values: np.ndarray, group: np.ndarray) -> Spread:
     if lonely:
         means = np.array([values[fold_stratum == stratum].mean() for stratum in np.unique(fold_stratum)])
         weights = np.bincount(fold_stratum)[lonely] / n_folds
-        among = means[lonely] if len(lonely) > 1 else means
-        between = float(among.var(ddof=1)) if len(among) > 1 else float("nan")
+        between = float(means.var(ddof=1)) if len(means) > 1 else float("nan")
         variance.append(between * float((weights**2).sum()))
-        degrees.append(max(len(lonely) - 1.0, 1.0))
+        degrees.append(max(len(means) - 1.0, 1.0))
     total = float(np.sum(variance))
     parts = float(np.sum(np.square(variance) / degrees))
     return Spread(

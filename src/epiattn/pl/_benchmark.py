@@ -26,8 +26,8 @@ def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark
     """Models and baselines from the best to the worst, with 95 % intervals.
 
     Each row has the mean over folds and seeds with its interval and, below it, the single folds and seeds; the dotted
-    line is the best baseline. Models that are far behind (after a gap of more than half of the range, three or more
-    models being before it) are not drawn to scale: an arrow and the numbers stand for them. Models that could not be
+    line is the best baseline. Models that are far behind (after a gap that is wider than three or more models before
+    it with their intervals) are not drawn to scale: an arrow and the numbers stand for them. Models that could not be
     trained, or whose metric is not defined, are listed below the others with the reason.
 
     Parameters
@@ -69,7 +69,7 @@ def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark
         raise ValueError(msg)
     with styled():
         ax = new_axes(ax, width=0.6 * DOUBLE, height=1.1 + 0.24 * len(table))
-        n_drawn = together(defined["value"].to_numpy())
+        n_drawn = together(defined)
         _draw_values(ax, tables, metric, defined[:n_drawn], kinds=set(defined["kind"]))
         _draw_far(ax, defined[n_drawn:], n_drawn, higher=higher_is_better(metric))
         _draw_best_baseline(ax, defined[:n_drawn])
@@ -83,16 +83,14 @@ def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark
     return ax
 
 
-def together(values: np.ndarray) -> int:
-    """How many models, from the best on, are drawn to scale: those before any gap of more than half of the range."""
-    n = len(values)
-    while n > _MIN_TOGETHER:
-        gaps = np.abs(np.diff(values[:n]))
-        before = int(gaps.argmax()) + 1
-        if before < _MIN_TOGETHER or gaps.max() <= gaps.sum() / 2:
-            break
-        n = before
-    return n
+def together(table: pd.DataFrame) -> int:
+    """How many models, from the best on, are drawn to scale: those before a gap wider than all of them together."""
+    value = table["value"].to_numpy()
+    low, high = (table[name].fillna(table["value"]).to_numpy() for name in ("low", "high"))
+    for n in range(_MIN_TOGETHER, len(table)):
+        if abs(value[n] - value[n - 1]) > high[:n].max() - low[:n].min():
+            return n
+    return len(table)
 
 
 def _draw_values(ax: Axes, tables: Tables, metric: str, table: pd.DataFrame, *, kinds: set[str]) -> None:

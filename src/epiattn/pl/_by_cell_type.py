@@ -137,7 +137,7 @@ def _draw(ax: Axes, values: np.ndarray, metric: str) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
     box = ax.get_window_extent()
     height, width = (size / ax.figure.dpi / n for size, n in zip((box.height, box.width), values.shape, strict=True))
-    if min(width / 2, height) < 0.08:
+    if width < 0.22 or height < 0.08:  # inches
         return
     for (row, column), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{value:.2f}"
