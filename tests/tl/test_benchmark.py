@@ -146,6 +146,15 @@ def test_a_second_run_replaces_the_first(mdata):
         attn.tl.benchmark(mdata, models=["memory"], n_folds=2, key_added="other")
 
 
+def test_an_anndata_holds_the_results_itself(mdata):
+    adata = mdata["histone"].copy()
+    adata.obs = mdata.obs.copy()
+    attn.tl.benchmark(adata, models=["oracle", "memory"], n_folds=3)
+    assert attn.get.benchmark(adata)["model"].tolist() == ["oracle", "memory"]
+    assert list(adata.obsm["benchmark_scores"]) == ["oracle", "memory"]
+    assert "benchmark_fold" in adata.obs
+
+
 def test_regression(mdata):
     table = attn.tl.benchmark(mdata, models=["memory"], target="expression", n_folds=3)
     assert table["metric"].iloc[0] == "pearson"

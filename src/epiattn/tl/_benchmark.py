@@ -10,7 +10,7 @@ from epiattn import _keys as k
 from epiattn._logging import logger
 from epiattn._registry import baselines
 from epiattn._registry import models as registered
-from epiattn._validation import as_mudata, check_choice, check_key
+from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.pp._folds import folds as all_folds
 
 from ._cross_validate import out_of_fold, tested_in
@@ -107,7 +107,7 @@ def benchmark(
     for name, own in named.items():
         if name in registered:
             _sort_options(registered[name].load(), {**registered[name].options, **own})
-    mdata = as_mudata(mdata)
+    given, mdata = mdata, as_mudata(mdata)
     check_key(mdata, key_added)
     places = [f"obsm/{k.scores(key_added)}", f"obs/{k.fold(key_added)}"]
     check_places(mdata, key_added, places)
@@ -133,6 +133,7 @@ def benchmark(
             (result.reason for job, result in results.items() if job.model == name and result.reason), ""
         ):
             logger.warning("%s could not be trained: %s", name, reason)
+    give_back(mdata, given, copy=False)
     return table
 
 

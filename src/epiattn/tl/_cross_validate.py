@@ -120,7 +120,15 @@ def cross_validate(
     scores = out_of_fold(results, folds, model)
     mdata.obs[k.score(key_added)] = scores
     mdata.obs[k.fold(key_added)] = tested_in(folds)
-    record = {"model": model, "target": target, "by": by, "seeds": list(seeds), "options": options, "preset": preset}
+    record = {
+        "model": model,
+        "target": target,
+        "label_key": label_key,
+        "by": by,
+        "seeds": list(seeds),
+        "options": options,
+        "preset": preset,
+    }
     mdata.uns[key_added] = {
         **plain(record),
         "folds": fold_table(results, folds, truth),

@@ -15,6 +15,7 @@ from epiattn._compat import layer_names
 from epiattn._modalities import kind, record_written
 
 from ._groups import ALL, Models
+from ._ownership import check_places, container_of, plain, remove_places
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -39,7 +40,7 @@ def write_results(
     outputs = parts[0][1] if len(parts) == 1 else type(parts[0][1]).join(parts, mdata.obs_names)
     score = outputs.prediction
     weights = pd.DataFrame(outputs.modality_weights, index=mdata.obs_names, columns=list(model.channels))
-    _remove(mdata, key)
+    remove_places(mdata, key)
     values: dict[str, Any] = {f"obsm/{k.latent(key)}": outputs.latent, f"obsm/{k.modality_weights(key)}": weights}
     values[f"obs/{k.score(key)}"] = score
     if model.target == "label":
@@ -57,10 +58,10 @@ def write_results(
     for modality, unbound in outputs.unbound.items():
         values[f"{modality}/obs/{k.unbound(key)}"] = unbound
     for place, value in values.items():
-        container, name = _container(mdata, place)
+        container, name = container_of(mdata, place)
         container[name] = value
     mdata.uns[key] = {
-        **_plain(record),
+        **plain(record),
         "uniform_attention": model.uniform_attention,
         "attends": model.module.network.attends,
         "channels": {modality: list(names) for modality, names in model.channels.items()},
@@ -129,61 +130,9 @@ def _places(mdata: MuData, key: str) -> list[str]:
     return places
 
 
-def _container(mdata: MuData, place: str) -> tuple[Any, str]:
-    *modality, attribute, name = place.split("/")
-    return getattr(mdata[modality[0]] if modality else mdata, attribute), name
-
-
-def _owned(mdata: MuData, key: str) -> set[str]:
-    record = mdata.uns.get(key, {})
-    return {str(place) for place in record.get("written", [])} if isinstance(record, Mapping) else set()
-
-
 def check_owned(mdata: MuData, key: str) -> None:
-    """Refuse to overwrite what another key, or the user, wrote.
-
-    Raises
-    ------
-    ValueError
-        If a field that would be written exists and no earlier run with this key wrote it.
-    """
-    owned = _owned(mdata, key)
-    taken = []
-    for place in _places(mdata, key):
-        container, name = _container(mdata, place)
-        if name in container and place not in owned:
-            taken.append(place)
-    if key in mdata.uns and not owned:
-        taken.append(f"uns/{key}")
-    if taken:
-        msg = (
-            f"key_added={key!r} would overwrite {taken}, which no earlier run with this key wrote: choose another "
-            "key_added, or delete them."
-        )
-        raise ValueError(msg)
-
-
-def _remove(mdata: MuData, key: str) -> None:
-    """Remove an earlier run's results, so that none of them is taken for the new run's."""
-    for place in _owned(mdata, key):
-        modality = place.split("/")[0]
-        if place.count("/") == 1 or modality in mdata.mod:
-            container, name = _container(mdata, place)
-            if name in container:
-                del container[name]
-
-
-def _plain(value: Any) -> Any:
-    """Only what h5mu and zarr can hold: no tuples, no None, no paths."""
-    import pandas as pd
-
-    if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items() if entry is not None}
-    if isinstance(value, list | tuple | set):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, bool | int | float | str | np.ndarray | np.generic | pd.DataFrame):
-        return value
-    return str(value)
+    """Refuse a key whose fields another key, or the user, wrote; see :func:`check_places`."""
+    check_places(mdata, key, _places(mdata, key))
 
 
 @contextmanager
