@@ -17,25 +17,25 @@ def truth_of(mdata, label_key="label"):
     return (mdata.obs[label_key].astype(str) == "high").to_numpy(float)
 
 
-def oracle(mdata, *, target, label_key, split_key, seed):
+def oracle(mdata, *, target, channels, label_key, split_key, seed):
     """The truth itself, on another scale in every fold: scores of folds must never be pooled."""
     CALLS.append("oracle")
     n_train = int((mdata.obs[split_key] == "train").sum())
     return truth_of(mdata, label_key) + n_train
 
 
-def noisy(mdata, *, target, label_key, split_key, seed):
+def noisy(mdata, *, target, channels, label_key, split_key, seed):
     CALLS.append("noisy")
     return truth_of(mdata) + np.random.default_rng(seed).normal(size=mdata.n_obs)
 
 
-def memory(mdata, *, target, label_key, split_key, seed):
+def memory(mdata, *, target, channels, label_key, split_key, seed):
     """1 for what it was trained on, 0 for the rest: an out-of-fold score of 1 is a leak."""
     CALLS.append("memory")
     return (mdata.obs[split_key] == "train").to_numpy(float)
 
 
-def impossible(mdata, *, target, label_key, split_key, seed):
+def impossible(mdata, *, target, channels, label_key, split_key, seed):
     msg = "this object has no moon phase"
     raise ValueError(msg)
 

@@ -150,8 +150,8 @@ def train_one(
 
 def _predict_baseline(mdata: MuData, name: str, seed: int, setup: Setup, options: Mapping[str, Any]) -> np.ndarray:
     entry = baselines[name]
-    arguments = {"target": setup.target, "label_key": setup.label_key, "split_key": _SPLIT, "seed": seed}
-    return entry.load()(mdata, **arguments, **entry.options, **options)
+    arguments = {"target": setup.target, "channels": setup.channels, "label_key": setup.label_key}
+    return entry.load()(mdata, **arguments, split_key=_SPLIT, seed=seed, **entry.options, **options)
 
 
 def _predict_model(mdata: MuData, name: str, seed: int, setup: Setup, options: Mapping[str, Any]) -> np.ndarray:
