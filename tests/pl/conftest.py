@@ -73,18 +73,18 @@ def band():
     return read
 
 
-def noisy(mdata, *, target, label_key, split_key, seed):
+def noisy(mdata, *, target, channels, label_key, split_key, seed):
     noise = np.random.default_rng(seed).normal(size=mdata.n_obs)
     if target == "expression":
         return mdata["rna"].X[:, 0] + noise
     return 1 / (1 + np.exp(-2 * (mdata.obs[label_key] == "high").to_numpy(float) + 1 + noise))
 
 
-def flat(mdata, *, target, label_key, split_key, seed):
+def flat(mdata, *, target, channels, label_key, split_key, seed):
     return np.full(mdata.n_obs, 0.25)
 
 
-def impossible(mdata, *, target, label_key, split_key, seed):
+def impossible(mdata, *, target, channels, label_key, split_key, seed):
     msg = "this object has no moon phase"
     raise ValueError(msg)
 

