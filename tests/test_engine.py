@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,16 +11,32 @@ import pytest
 
 from epiattn._engine import Pieces, Task, fingerprint, run
 
+#: Other processes must be able to import what they do.
+MODULE = """
+import os
+from pathlib import Path
 
-def square(i: int, log: str) -> dict[str, np.ndarray]:
+import numpy as np
+
+
+def square(i, log):
     with Path(log).open("a") as file:
-        file.write(f"{i} {os.getpid()}\n")
+        file.write(f"{i} {os.getpid()}\\n")
     if i == 13:
         raise ValueError("thirteen")
     return {"square": np.array([i * i])}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path, monkeypatch):
+    (tmp_path / "squares_of_tests.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
 def tasks(numbers, log) -> list[Task]:
+    square = importlib.import_module("squares_of_tests").square
     return [Task(f"number {i}", fingerprint(i), square, (i, str(log))) for i in numbers]
 
 
@@ -56,7 +72,7 @@ def test_two_jobs_are_other_processes(log, pieces):
 def test_an_error_names_its_task_and_what_was_done_is_not_done_again(n_jobs, log, pieces):
     with pytest.raises(ValueError, match="thirteen") as error:
         run(tasks([1, 2, 13, 3], log), pieces, n_jobs=n_jobs)
-    assert "In number 13." in error.value.__notes__
+    assert "In: number 13." in error.value.__notes__
     assert not pieces.has(tasks([13], log)[0])
     kept = [i for i in (1, 2, 3) if pieces.has(tasks([i], log)[0])]
     assert 1 in kept or n_jobs > 1

@@ -57,9 +57,9 @@ def test_the_nearest_cell_type_reads_marks_of_the_test_part_but_no_target(make):
 
 
 def test_a_cell_type_without_common_genes_or_marks_is_not_near(make):
-    rows = [*ROWS, ("g6", "E", "train", 3, 1, 1), ("g6", "C", "test", 3, 1, 1)]
+    rows = [*ROWS, ("g6", "E", "train", 3, 1, 1), ("g6", "C", "test", 3, 1, 1), ("g0", "E", "train", 3, 80, 10)]
     with_another = attn.baselines.nearest_cell_type(make(rows), target="expression")
-    np.testing.assert_allclose(with_another[-2:], [NAN, NAN])  # one gene says nothing about likeness
+    np.testing.assert_allclose(with_another[-3:], [NAN, NAN, NAN])  # two genes say nothing about likeness
     np.testing.assert_allclose(with_another[8:14], [9, 2, 8, 1, 6, NAN])
     mdata = make(ROWS)
     mdata["histone"].layers["H3K27me3"][:] = 0  # says nothing

@@ -146,6 +146,20 @@ def test_boosting_reads_cpgs_and_tfs(split, modality, target):
     assert score[test & high].min() > score[test & ~high].max()
 
 
+def test_boosting_reads_bins_totals_cpgs_and_tfs(split):
+    from epiattn.baselines._gradient_boosting import _features
+
+    parts = [function(split, None, who="") for function in (features.bins, features.totals)]
+    parts += [function(split, None) for function in (features.cpg_summary, features.tf_summary)]
+    np.testing.assert_allclose(_features(split, None), np.hstack(parts).astype(np.float32))
+
+
+@pytest.mark.parametrize("target", ["label", "expression"])
+def test_boosting_follows_the_seed(split, target):
+    first, second = (attn.baselines.gradient_boosting(split, target=target, seed=seed) for seed in (0, 1))
+    assert not np.allclose(first, second)
+
+
 def test_boosting_stops_where_validation_is_best(split, monkeypatch):
     from epiattn.baselines import _gradient_boosting as module
 

@@ -154,6 +154,14 @@ def test_with_one_cell_type_to_learn_from_its_chromosomes_make_the_validation_pa
     assert "Only cell_type_1 is left to learn from" in log.text
 
 
+def test_one_cell_type_cannot_be_held_out():
+    one = attn.datasets.simulate(n_genes=30, cell_types=1, n_bins=4, max_cpgs=2, n_tfs=2)
+    with pytest.raises(ValueError, match=r"leaves \['validation', 'test'\] empty"):
+        attn.pp.split(one, by="cell_type")
+    with pytest.raises(ValueError, match=r"leaves \['train', 'validation'\] empty"):
+        attn.pp.split(one, by="cell_type", test="cell_type_0")
+
+
 def test_hybrid_tests_unseen_cell_types_on_unseen_chromosomes(four_types):
     attn.pp.split(four_types, by="hybrid", test=("cell_type_1", "chr2", "chr5"), validation=("chr1", "cell_type_3"))
     record = four_types.uns["epiattn"]["splits"]["split"]
