@@ -129,7 +129,7 @@ def test_fingerprints_follow_the_input(tmp_path):
 def test_on_a_dask_cluster_of_two_processes(log, pieces):
     distributed = pytest.importorskip("dask.distributed")
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         run(tasks(range(12), log), pieces, client=client)

@@ -198,7 +198,7 @@ def test_files_hold_the_same(folder, suffix):
 def test_on_a_dask_cluster(folder):
     distributed = pytest.importorskip("dask.distributed")
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         assert_same(build(folder, client=client), build(folder))
