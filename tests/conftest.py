@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import epiattn as attn
@@ -10,6 +12,13 @@ import epiattn as attn
 @pytest.fixture(autouse=True)
 def _quiet():
     attn.settings.verbosity = "warning"
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")
