@@ -11,7 +11,7 @@ import pytest
 import epiattn as attn
 from epiattn.models import Chromoformer
 
-SMALL = {"n_features": (8, 12), "n_layers": (1, 1, 2), "n_heads": (2, 2, 2), "n_hidden": (8, 8, 8)}
+SMALL = {"n_features": 8, "n_inner": (8, 8, 12), "n_layers": (1, 1, 2), "n_heads": (2, 2, 2), "n_hidden": (8, 8, 8)}
 QUICK = {"max_epochs": 1, "batch_size": 128}
 FIT = {"model": "chromoformer", **SMALL, **QUICK}
 N_REGIONS, N_BINS = 3, 10  # of 200 bp: 2 kb
@@ -66,7 +66,7 @@ def test_the_published_resolutions_are_averages_of_the_objects_bins(mdata):
     assert encoder.factors == [20, 5, 1]  # bins of 100 bp
     assert [len(embed.positions) for embed in encoder.embeddings] == [2, 8, 40]
     assert [embed.centre for embed in encoder.embeddings] == [1, 4, 20]  # the TSS is where bin 20 starts
-    assert network.n_latent == 768
+    assert network.n_latent == 384
 
 
 def test_a_resolution_that_the_object_has_is_read_from_there():
@@ -84,7 +84,7 @@ def test_resolutions_must_be_multiples_of_the_bins():
     with pytest.raises(ValueError, match=r"500 bp cannot be made of those of mdata\['histone'\], which are 200 bp"):
         attn.tl.fit(mdata, **FIT)
     attn.tl.fit(mdata, resolutions=[2_000, 400, 200], **FIT)
-    assert mdata.obsm["X_attn"].shape == (60, 36)
+    assert mdata.obsm["X_attn"].shape == (60, 24)
 
 
 def test_bins_without_coordinates_or_tss_are_refused(mdata):
@@ -105,7 +105,7 @@ def test_regions_are_read_where_there_are_any(regions, tmp_path):
     record = regions.uns["attn"]
     assert list(record["channels"]) == ["histone", "distal"]
     assert list(record["channels"]["distal"]) == ["H3K27ac", "H3K4me1", "frequency"]
-    assert regions.obsm["X_attn"].shape == (400, 24)
+    assert regions.obsm["X_attn"].shape == (400, 16)
     assert regions.obsm["X_attn_distal"].shape == (400, 16)
     attention = regions["distal"].layers["attn_attention"].reshape(400, N_REGIONS, N_BINS)
     there = regions["distal"].layers["frequency"].reshape(400, N_REGIONS, N_BINS) > 0
@@ -145,7 +145,8 @@ def test_what_happens_in_regions_is_learned(simulated, with_them):
         mdata["histone"].layers[mark] = mdata["histone"].layers[mark][order]
     mdata = add_regions(mdata, informative=True)
     channels = {"histone": marks, **({"distal": ["H3K27ac", "H3K4me1", "frequency"]} if with_them else {})}
-    attn.tl.fit(mdata, channels=channels, model="chromoformer", resolutions=[200], max_epochs=8, lr=3e-3, **SMALL)
+    options = {"resolutions": [200], "max_epochs": 12, "batch_size": 16, "lr": 5e-3, **SMALL}
+    attn.tl.fit(mdata, channels=channels, model="chromoformer", **options)
     auc = mdata.uns["attn"]["metrics"]["test"]["auc"]
     assert auc > 0.9 if with_them else auc < 0.65
     if with_them:

@@ -15,7 +15,13 @@ SMALL = {
     "deep_chrome": {"n_kernels": 6, "n_hidden": (12, 9)},
     "attentive_chrome": {"n_hidden": 4, "n_hidden_marks": 3},
     "hm_crnn": {"n_kernels": 5, "n_hidden": 4},
-    "chromoformer": {"n_features": (8, 12), "n_layers": (1, 1, 2), "n_heads": (2, 2, 2), "n_hidden": (8, 8, 8)},
+    "chromoformer": {
+        "n_features": 8,
+        "n_inner": (8, 8, 12),
+        "n_layers": (1, 1, 2),
+        "n_heads": (2, 2, 2),
+        "n_hidden": (8, 8, 8),
+    },
 }
 CLASSES = {
     "deep_chrome": DeepChrome,
@@ -23,7 +29,7 @@ CLASSES = {
     "hm_crnn": HMCRNN,
     "chromoformer": Chromoformer,
 }
-N_LATENT = {"deep_chrome": 9, "attentive_chrome": 6, "hm_crnn": 8, "chromoformer": 36}
+N_LATENT = {"deep_chrome": 9, "attentive_chrome": 6, "hm_crnn": 8, "chromoformer": 24}
 #: Options with which a dozen epochs are enough.
 LEARNS = {**SMALL, "chromoformer": {**SMALL["chromoformer"], "lr": 5e-3}}
 QUICK = {"max_epochs": 1, "batch_size": 128}

@@ -19,7 +19,7 @@ from epiattn.nn import (
 )
 from epiattn.nn._chromoformer_network import _pool
 
-SIZES: dict[str, Any] = {"n_features": 8, "n_heads": 2, "n_hidden": 6}
+SIZES: dict[str, Any] = {"n_features": 8, "n_inner": 4, "n_heads": 2, "n_hidden": 6}
 N_REGIONS, N_BINS = 3, 4
 
 
@@ -28,7 +28,7 @@ def make_network(*, distal: bool = True) -> ChromoformerNetwork:
     encoders: dict[str, nn.Module] = {"histone": PromoterEncoder(2, 10, [2, 1], centre=5, **SIZES)}
     if distal:
         encoders["distal"] = DistalEncoder(2, N_REGIONS, N_BINS, factors=[2, 1], frequency=1, **SIZES)
-    fusion = RegulationFusion(len(encoders), 2, 8, **{**SIZES, "n_features": 4, "n_layers": 2})
+    fusion = RegulationFusion(len(encoders), 2, **SIZES, n_layers=2)
     net = ChromoformerNetwork(encoders, fusion, ScoreHead(fusion.n_latent, n_hidden=5))
     for vector in net.missing.values():
         nn.init.normal_(vector)
@@ -62,8 +62,8 @@ def test_bins_are_averaged_by_hand() -> None:
 
 
 def test_published_latent_space_and_number_of_parameters() -> None:
-    # Per resolution embedding 100,608 and regulation 2,407,680 (see test_chromoformer); three resolutions; head
-    # 768 x 128 + 128 + 128 + 1 = 98,561. With regions another 265,984 per resolution.
+    # Per resolution embedding 100,096 and regulation 1,382,448 (see test_chromoformer); three resolutions; head
+    # 384 x 128 + 128 + 128 + 1 = 49,409. With regions another 265,088 per resolution.
     promoter = PromoterEncoder(7, 400, [20, 5, 1], centre=200)
     fusion = RegulationFusion(2, 3, promoter.n_features)
     distal = DistalEncoder(7, 8, 400, factors=[20, 5, 1], frequency=7)
@@ -71,9 +71,9 @@ def test_published_latent_space_and_number_of_parameters() -> None:
     assert [embed.positions.shape for embed in promoter.embeddings] == [(20, 128), (80, 128), (400, 128)]
     assert [embed.centre for embed in promoter.embeddings] == [10, 40, 200]
     count = [sum(parameter.numel() for parameter in module.parameters()) for module in (promoter, fusion, head, distal)]
-    assert sum(count[:3]) == 3 * (100_608 + 2_407_680) + 98_561 == 7_623_425
-    assert count[3] == 3 * 265_984
-    assert (promoter.n_context, fusion.n_latent) == (384, 768)
+    assert sum(count[:3]) == 3 * (100_096 + 1_382_448) + 49_409 == 4_497_041
+    assert count[3] == 3 * 265_088
+    assert (promoter.n_context, fusion.n_latent) == (384, 384)
 
 
 def test_each_resolution_is_embedded_by_itself_and_its_attention_spread_over_its_bins() -> None:
@@ -99,7 +99,6 @@ def test_attention_over_bins_sums_to_one_at_any_sizes(n_bins: int, factors: list
     for embedding in encoder.embeddings:
         for layer in embedding.layers:
             nn.init.zeros_(layer.attention.query.weight)
-            nn.init.zeros_(layer.attention.query.bias)
     assert_close(encoder(torch.rand(1, 1, n_bins))[1][0], encoder.uniform_attention())
 
 
@@ -142,8 +141,8 @@ def test_latent_points_and_attention_are_those_of_the_parts_gene_by_gene() -> No
                 state, weights = net.encoders["distal"].pairs[i](promoter, _pool(marks[gene, region][None], factor))
                 tokens.append(state)
                 bins[region] = weights[0].repeat_interleave(factor) / factor
-            bias = torch.tensor([[0.0, *FREQUENCY[gene, there]]])
-            state, weights = net.fusion.regulation[i](torch.stack(tokens, dim=1), bias)
+            frequency = torch.tensor([[0.0, *FREQUENCY[gene, there]]])
+            state, weights = net.fusion.regulation[i](torch.stack(tokens, dim=1), frequency)
             z.append(state)
             contexts.append(torch.stack(tokens[1:]).mean(0) if there else None)
             for token, region in enumerate(there, start=1):

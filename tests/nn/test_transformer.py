@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.testing import assert_close
 
 from epiattn.nn import MultiHeadAttention, TransformerLayer
@@ -18,7 +18,7 @@ def attention_of_torch(module: MultiHeadAttention) -> nn.MultiheadAttention:
     theirs.load_state_dict(
         {
             "in_proj_weight": torch.cat([each.weight for each in projections]),
-            "in_proj_bias": torch.cat([each.bias for each in projections]),
+            "in_proj_bias": torch.zeros(3 * module.query.in_features),
             "out_proj.weight": module.output.weight,
             "out_proj.bias": module.output.bias,
         }
@@ -28,13 +28,8 @@ def attention_of_torch(module: MultiHeadAttention) -> nn.MultiheadAttention:
 
 def make_attention(n_features: int = 8, n_heads: int = 2) -> MultiHeadAttention:
     module = MultiHeadAttention(n_features, n_heads).double()
-    for layer in (module.query, module.key, module.value, module.output):
-        nn.init.normal_(layer.bias)
+    nn.init.normal_(module.output.bias)
     return module
-
-
-def as_mask(bias: Tensor, n_heads: int, n_queries: int) -> Tensor:
-    return bias[:, None, None].expand(-1, n_heads, n_queries, -1).flatten(0, 1)
 
 
 @pytest.mark.parametrize("biased", [False, True])
@@ -43,11 +38,11 @@ def test_attention_equals_torchs_own_with_and_without_shortcuts(n_queries: int, 
     module = make_attention()
     theirs = attention_of_torch(module)
     queries, keys = (torch.randn(3, n, 8).double().requires_grad_() for n in (n_queries, n_keys))
-    bias = torch.randn(3, n_keys).double() if biased else None
+    bias = torch.randn(3, 2, n_queries, n_keys).double() if biased else None
     if biased and n_keys > 1:
-        bias[0, -1] = -torch.inf
+        bias[0, :, :, -1] = -torch.inf
     output, weights = module(queries, keys, bias)
-    mask = None if bias is None else as_mask(bias, 2, n_queries)
+    mask = None if bias is None else bias.flatten(0, 1)
     expected, expected_weights = theirs(queries, keys, keys, attn_mask=mask, average_attn_weights=False)
     assert_close(output, expected, atol=1e-12, rtol=0)
     assert_close(weights, expected_weights, atol=1e-12, rtol=0)
@@ -59,17 +54,38 @@ def test_attention_equals_torchs_own_with_and_without_shortcuts(n_queries: int, 
 def test_attention_by_hand() -> None:
     # One head, two features, identity projections: scores q·k / sqrt(2). The query (sqrt 2 ln 3, 0) meets the keys
     # (1, 0) and (0, 0) with scores ln 3 and 0: weights 3/4 and 1/4, output (3/4, 0).
-    module = MultiHeadAttention(2, 1)
+    module = MultiHeadAttention(2, 1, gated=True)
     for layer in (module.query, module.key, module.value, module.output):
         nn.init.eye_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    nn.init.zeros_(module.output.bias)
+    nn.init.zeros_(module.gate.weight)
     query = torch.tensor([[[math.sqrt(2) * math.log(3), 0.0]]])
     keys = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
     output, weights = module(query, keys)
     assert_close(weights, torch.tensor([[[[0.75, 0.25]]]]))
-    assert_close(output, torch.tensor([[[0.75, 0.0]]]))
-    _, weights = module(query, keys, torch.tensor([[0.0, math.log(3)]]))  # a bias that makes up for it
+    assert_close(output, torch.tensor([[[0.375, 0.0]]]))  # the gate: sigmoid(0) = 1/2
+    module.gate.weight.data = torch.tensor([[1 / math.sqrt(2), 0.0], [0.0, 0.0]])  # sigmoid(ln 3) = 3/4
+    assert_close(module(query, keys)[0], torch.tensor([[[0.75**2, 0.0]]]))
+    _, weights = module(query, keys, torch.tensor([0.0, math.log(3)]))  # a bias that makes up for it
     assert_close(weights, torch.tensor([[[[0.5, 0.5]]]]))
+
+
+@pytest.mark.parametrize(("n_queries", "n_keys"), [(4, 5), (1, 5), (3, 1), (1, 1)])
+def test_wider_gated_attention_equals_plain_loops(n_queries: int, n_keys: int) -> None:
+    module = MultiHeadAttention(4, 3, n_inner=6, gated=True).double()
+    queries, keys = torch.randn(2, n_queries, 4).double(), torch.randn(2, n_keys, 4).double()
+    output, weights = module(queries, keys)
+    for row in range(2):
+        q, k, v = module.query(queries[row]), module.key(keys[row]), module.value(keys[row])
+        read = torch.zeros(n_queries, 6).double()
+        for head in range(3):
+            part = slice(2 * head, 2 * head + 2)
+            for i in range(n_queries):
+                seen = torch.stack([q[i, part] @ k[j, part] / math.sqrt(2) for j in range(n_keys)]).softmax(0)
+                read[i, part] = sum(weight * each for weight, each in zip(seen, v[:, part], strict=True))
+                assert_close(weights[row, head, i], seen)
+        gates = 1 / (1 + torch.exp(-queries[row] @ module.gate.weight.T))
+        assert_close(output[row], (read * gates) @ module.output.weight.T + module.output.bias)
 
 
 def test_layer_equals_torchs_own_encoder_layer() -> None:

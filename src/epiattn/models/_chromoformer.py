@@ -34,13 +34,13 @@ class Chromoformer(HistoneModel):
     * ``layers``: one per mark, and ``frequency``, the normalised frequency of the promoter's interaction with the
       region, repeated in all its bins; 0 means that the slot is empty. A promoter may have no region at all.
 
-    The frequency, scaled as any channel is, is added to the scores of the regulation's attention. To leave the regions
-    out: ``channels={"histone": [...]}``. Other models never read them.
+    The frequency, scaled as any channel is, times a learned factor is added to the scores of the promoter in the
+    regulation's attention, which is gated. To leave the regions out: ``channels={"histone": [...]}``. Other models
+    never read them.
 
-    What the description leaves open is as in Vaswani et al. 2017: sinusoidal positions, normalisation after residual
-    connections, dropout 0.1. Published training: AdamW, learning rate 3e-5, 13 % less after each epoch, batches of
-    64, 10 epochs. Here it is trained as all models are, with a lower learning rate: :func:`epiattn.tl.fit` takes
-    3e-4, pass ``lr=3e-4`` to :meth:`train` (the other models' 1e-2 is too high for its transformers).
+    Published training: AdamW, learning rate 3e-5, 13 % less after each epoch, batches of 64, 10 epochs. Here it is
+    trained as all models are, with a lower learning rate: :func:`epiattn.tl.fit` takes 3e-4, pass ``lr=3e-4`` to
+    :meth:`train` (the other models' 1e-2 is too high for its transformers).
 
     Parameters
     ----------
@@ -57,9 +57,10 @@ class Chromoformer(HistoneModel):
     resolutions
         Widths of the bins in bp, each a multiple of the width of the object's bins.
     n_features
-        Features of a bin in the embedding and the pairwise transformer, and in the regulation transformer.
-    n_layers, n_heads, n_hidden
-        Layers, heads and feed-forward units of the embedding, the pairwise and the regulation transformer.
+        Features of a bin, of a promoter and of an interaction, at each resolution.
+    n_inner, n_layers, n_heads, n_hidden
+        Features of all heads of an attention together, layers, heads and feed-forward units of the embedding, the
+        pairwise and the regulation transformer.
     n_hidden_head
         Hidden units of the head.
     dropout
@@ -83,7 +84,7 @@ class Chromoformer(HistoneModel):
     >>> mdata = attn.datasets.simulate(n_genes=150, cell_types=1)
     >>> mdata = attn.tl.fit(mdata, model="chromoformer", max_epochs=1)
     >>> mdata.obsm["X_attn"].shape
-    (150, 768)
+    (150, 384)
     """
 
     _optional = (k.DISTAL,)
@@ -97,19 +98,20 @@ class Chromoformer(HistoneModel):
         loss: str | None = None,
         normalization: str = "log1p",
         resolutions: Sequence[int] = (2_000, 500, 100),
-        n_features: tuple[int, int] = (128, 256),
+        n_features: int = 128,
+        n_inner: tuple[int, int, int] = (128, 128, 256),
         n_layers: tuple[int, int, int] = (1, 2, 6),
         n_heads: tuple[int, int, int] = (2, 2, 8),
         n_hidden: tuple[int, int, int] = (128, 256, 256),
         n_hidden_head: int = 128,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
         reconstruction: float = 0.0,
     ) -> None:
         super().__init__(mdata, registry)
-        features = (n_features[0], *n_features)
+        names = ("n_inner", "n_layers", "n_heads", "n_hidden")
         embedding, pairwise, regulation = (
-            {"n_features": d, "n_layers": n, "n_heads": heads, "n_hidden": hidden, "dropout": dropout}
-            for d, n, heads, hidden in zip(features, n_layers, n_heads, n_hidden, strict=True)
+            {"dropout": dropout, **dict(zip(names, sizes, strict=True))}
+            for sizes in zip(n_inner, n_layers, n_heads, n_hidden, strict=True)
         )
         sources = self._sources(resolutions)
         encoders: dict[str, Any] = {}
@@ -118,7 +120,9 @@ class Chromoformer(HistoneModel):
             factors = [resolution // (end[0] - start[0]) for resolution in own]
             centre = int(np.flatnonzero((start <= 0) & (end > 0))[0])
             n_marks = len(self.channels[modality])
-            encoders[modality] = PromoterEncoder(n_marks, len(start), factors, centre=centre, **embedding)
+            encoders[modality] = PromoterEncoder(
+                n_marks, len(start), factors, centre=centre, n_features=n_features, **embedding
+            )
         if k.DISTAL in self.channels:
             n_regions, n_bins, size = self._regions()
             factors = [_factor(k.DISTAL, size, resolution) for own in sources.values() for resolution in own]
@@ -129,9 +133,10 @@ class Chromoformer(HistoneModel):
                 n_bins,
                 factors=factors,
                 frequency=marks.index(k.FREQUENCY),
+                n_features=n_features,
                 **pairwise,
             )
-        fusion = RegulationFusion(len(encoders), len(resolutions), n_features[0], **regulation)
+        fusion = RegulationFusion(len(encoders), len(resolutions), n_features, **regulation)
         head = ScoreHead(fusion.n_latent, n_hidden=n_hidden_head)
         network = ChromoformerNetwork(encoders, fusion, head)
         self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)

@@ -19,7 +19,7 @@ class EmbeddingTransformer(nn.Module):
         Bins of the window around the TSS.
     centre
         The bin of the TSS.
-    n_features, n_heads, n_hidden, n_layers, dropout
+    n_features, n_inner, n_heads, n_hidden, n_layers, dropout
         Sizes of the layers; see :class:`~epiattn.nn.TransformerLayer`.
     """
 
@@ -30,16 +30,17 @@ class EmbeddingTransformer(nn.Module):
         centre: int,
         *,
         n_features: int = 128,
+        n_inner: int = 128,
         n_heads: int = 2,
         n_hidden: int = 128,
         n_layers: int = 1,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.centre = centre
-        self.project = nn.Linear(n_marks, n_features)
+        self.project = nn.Linear(n_marks, n_features, bias=False)
         self.layers = nn.ModuleList(
-            TransformerLayer(n_features, n_heads, n_hidden, dropout=dropout) for _ in range(n_layers)
+            TransformerLayer(n_features, n_heads, n_hidden, n_inner=n_inner, dropout=dropout) for _ in range(n_layers)
         )
         self.positions: Tensor
         self.register_buffer("positions", sinusoids(n_bins, n_features), persistent=False)
@@ -74,7 +75,7 @@ class PairwiseInteractionTransformer(nn.Module):
         Marks (channels).
     n_bins
         Bins of a region.
-    n_features, n_heads, n_hidden, n_layers, dropout
+    n_features, n_inner, n_heads, n_hidden, n_layers, dropout
         Sizes of the layers; see :class:`~epiattn.nn.TransformerLayer`.
     """
 
@@ -84,15 +85,16 @@ class PairwiseInteractionTransformer(nn.Module):
         n_bins: int,
         *,
         n_features: int = 128,
+        n_inner: int = 128,
         n_heads: int = 2,
         n_hidden: int = 256,
         n_layers: int = 2,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.project = nn.Linear(n_marks, n_features)
+        self.project = nn.Linear(n_marks, n_features, bias=False)
         self.layers = nn.ModuleList(
-            TransformerLayer(n_features, n_heads, n_hidden, dropout=dropout) for _ in range(n_layers)
+            TransformerLayer(n_features, n_heads, n_hidden, n_inner=n_inner, dropout=dropout) for _ in range(n_layers)
         )
         self.positions: Tensor
         self.register_buffer("positions", sinusoids(n_bins, n_features), persistent=False)
@@ -121,52 +123,68 @@ class PairwiseInteractionTransformer(nn.Module):
 
 
 class RegulationTransformer(nn.Module):
-    """Self-attention among a promoter and its interactions, read off at the promoter.
+    r"""Gated self-attention among a promoter and its interactions, read off at the promoter.
+
+    The promoter's score of an interaction has :math:`\gamma f` added, with its frequency :math:`f` and a :math:`\gamma`
+    that each head of each layer learns. What the promoter came in with is added to what comes out.
 
     Parameters
     ----------
-    n_inputs
-        Features of the promoter and of each interaction.
-    n_features, n_heads, n_hidden, n_layers, dropout
+    n_features, n_inner, n_heads, n_hidden, n_layers, dropout
         Sizes of the layers; see :class:`~epiattn.nn.TransformerLayer`.
     """
 
     def __init__(
         self,
-        n_inputs: int = 128,
+        n_features: int = 128,
         *,
-        n_features: int = 256,
+        n_inner: int = 256,
         n_heads: int = 8,
         n_hidden: int = 256,
         n_layers: int = 6,
-        dropout: float = 0.1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.project = nn.Linear(n_inputs, n_features)
+        self.n_features = n_features
         self.layers = nn.ModuleList(
-            TransformerLayer(n_features, n_heads, n_hidden, dropout=dropout) for _ in range(n_layers)
+            TransformerLayer(n_features, n_heads, n_hidden, n_inner=n_inner, gated=True, dropout=dropout)
+            for _ in range(n_layers)
         )
+        self.gamma = nn.Parameter(torch.ones(n_layers, n_heads))
 
-    def forward(self, tokens: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, frequency: Tensor | None = None, empty: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Sum up the regulation of promoters.
 
         Parameters
         ----------
         tokens
-            The promoter, then its interactions, shape ``(batch, 1 + n_regions, n_inputs)``.
-        bias
-            Added to the attention to each token: the interaction's frequency, ``-inf`` where there is no region; shape
-            ``(batch, 1 + n_regions)``.
+            The promoter, then its interactions, shape ``(batch, 1 + n_regions, n_features)``.
+        frequency
+            Of the promoter's interaction with each token (with itself: 0), shape ``(batch, 1 + n_regions)``; ``None``:
+            0 for all.
+        empty
+            Tokens that are not there, shape ``(batch, 1 + n_regions)``; ``None``: all are.
 
         Returns
         -------
         State of the promoter, shape ``(batch, n_features)``, and the attention that it pays to all tokens, as a mean
         over layers and heads, shape ``(batch, 1 + n_regions)``.
         """
-        states, seen = self.project(tokens), []
-        *first, last = self.layers
-        for layer in first:
-            states, weights = layer(states, states, bias)
+        states, seen = tokens, []
+        mask = None if empty is None else torch.zeros_like(tokens[..., 0]).masked_fill(empty, -torch.inf)[:, None, None]
+        for i, layer in enumerate(self.layers):
+            last = i == len(self.layers) - 1
+            queries = states[:, :1] if last else states  # no other token is read
+            states, weights = layer(queries, states, self._bias(i, queries.shape[1], frequency, mask))
             seen.append(weights[:, :, 0].mean(1))
-        state, weights = last(states[:, :1], states, bias)  # no other token is read
-        return state[:, 0], torch.stack([*seen, weights[:, :, 0].mean(1)]).mean(0)
+        return states[:, 0] + tokens[:, 0], torch.stack(seen).mean(0)
+
+    def _bias(self, layer: int, n_queries: int, frequency: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        """What a layer adds to its scores: the frequency to those of the promoter, the first query, and the mask."""
+        if frequency is None:
+            return mask
+        promoter = self.gamma[layer][:, None, None] * frequency[:, None, None]
+        bias = nn.functional.pad(promoter, (0, 0, 0, n_queries - 1))
+        return bias if mask is None else bias + mask

@@ -158,18 +158,17 @@ class RegulationFusion(nn.Module):
         Modalities, for the weights.
     n_resolutions
         Resolutions of all modalities together.
-    n_inputs
+    n_features
         Features of the promoter's embedding at a resolution.
     **sizes
         Of the transformers.
     """
 
-    def __init__(self, n_modalities: int, n_resolutions: int, n_inputs: int, **sizes: Any) -> None:
+    def __init__(self, n_modalities: int, n_resolutions: int, n_features: int, **sizes: Any) -> None:
         super().__init__()
-        self.n_modalities, self.n_inputs = n_modalities, n_inputs
-        self.regulation = nn.ModuleList(RegulationTransformer(n_inputs, **sizes) for _ in range(n_resolutions))
-        first: Any = self.regulation[0]
-        self.n_latent: int = n_resolutions * first.project.out_features
+        self.n_modalities, self.n_features = n_modalities, n_features
+        self.regulation = nn.ModuleList(RegulationTransformer(n_features, **sizes) for _ in range(n_resolutions))
+        self.n_latent = n_resolutions * n_features
 
     def forward(self, contexts: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Sum up the regulation of promoters without regions.
@@ -177,7 +176,7 @@ class RegulationFusion(nn.Module):
         Parameters
         ----------
         contexts
-            Embeddings of the promoters at each resolution, shape ``(batch, n_resolutions * n_inputs)`` in all.
+            Embeddings of the promoters at each resolution, shape ``(batch, n_resolutions * n_features)`` in all.
         present
             Not used; part of the fusions' contract.
 
@@ -186,18 +185,21 @@ class RegulationFusion(nn.Module):
         Latent points, shape ``(batch, n_latent)``, and a weight of 1 for every modality, shape ``(batch,
         n_modalities)``: the network does not weigh modalities.
         """
-        promoters = torch.cat(list(contexts.values()), dim=1).unflatten(1, (-1, 1, self.n_inputs))
+        promoters = torch.cat(list(contexts.values()), dim=1).unflatten(1, (-1, 1, self.n_features))
         z, _ = self.regulate(promoters)
         return z, z.new_ones(len(z), self.n_modalities)
 
-    def regulate(self, tokens: Tensor, bias: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def regulate(
+        self, tokens: Tensor, frequency: Tensor | None = None, empty: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Sum up the regulation of promoters and their regions.
 
         Parameters
         ----------
         tokens
-            At each resolution the promoter, then its interactions: ``(batch, n_resolutions, 1 + n_regions, n_inputs)``.
-        bias
+            At each resolution the promoter, then its interactions, shape ``(batch, n_resolutions, 1 + n_regions,
+            n_features)``.
+        frequency, empty
             See :class:`RegulationTransformer`.
 
         Returns
@@ -206,7 +208,7 @@ class RegulationFusion(nn.Module):
         ``(batch, 1 + n_regions)``.
         """
         parts = zip(self.regulation, tokens.unbind(1), strict=True)
-        states, weights = zip(*(regulation(each, bias) for regulation, each in parts), strict=True)
+        states, weights = zip(*(regulation(each, frequency, empty) for regulation, each in parts), strict=True)
         return torch.cat(states, dim=1), list(weights)
 
 
@@ -267,14 +269,15 @@ class ChromoformerNetwork(RegulatoryNetwork):
         regions, frequency = encoder.split(batch.values)
         there = (frequency > 0) & batch.present[:, None]
         row, slot = there.nonzero(as_tuple=True)
-        promoters = torch.cat(list(contexts.values()), dim=1).unflatten(1, (-1, self.fusion.n_inputs))
+        promoters = torch.cat(list(contexts.values()), dim=1).unflatten(1, (-1, self.fusion.n_features))
         pairs, bin_weights = encoder(promoters[row], regions[row, slot])
 
         n_obs, n_regions = there.shape
         tokens = promoters.new_zeros(n_obs, n_regions, *promoters.shape[1:]).index_put((row, slot), pairs)
-        bias = torch.nn.functional.pad(frequency.masked_fill(~there, -torch.inf), (1, 0))
         z, region_weights = self.fusion.regulate(
-            torch.cat([promoters[:, None], tokens], dim=1).transpose(1, 2), bias.to(promoters.dtype)
+            torch.cat([promoters[:, None], tokens], dim=1).transpose(1, 2),
+            nn.functional.pad(frequency.to(promoters.dtype), (1, 0)),
+            nn.functional.pad(~there, (1, 0)),
         )
         count = there.sum(1)[:, None]
         mean = tokens.sum(1).flatten(1) / count.clamp(min=1)
