@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,18 +40,45 @@ def read(path: Path) -> MuData:
     """Read ``.h5mu`` or ``.zarr`` as it was written."""
     import mudata
 
-    with _without_pulling():
-        mdata = mudata.read_zarr(path) if path.suffix == ".zarr" else mudata.read_h5mu(path)
-    make_writable(mdata)
-    return mdata
+    if path.suffix == ".zarr":
+        return _unpulled(lambda: mudata.read_zarr(path), lambda: _columns_in_zarr(path))
+    return _unpulled(lambda: mudata.read_h5mu(path), lambda: _columns_in_h5mu(path))
 
 
 def take(mdata: MuData, rows: np.ndarray) -> MuData:
     """A copy of some observations."""
-    with _without_pulling():
-        taken = mdata[rows].copy()
-    make_writable(taken)
-    return taken
+    return _unpulled(lambda: mdata[rows].copy(), lambda: {"obs": list(mdata.obs), "var": list(mdata.var)})
+
+
+def _unpulled(make: Callable[[], MuData], columns: Callable[[], dict[str, list[str]]]) -> MuData:
+    """An object with these columns of ``obs`` and ``var``, and none that mudata 0.3 pulls from its modalities."""
+    try:
+        with _without_pulling():
+            mdata = make()
+    except ValueError as error:
+        if "index names" not in str(error):
+            raise
+        with warnings.catch_warnings():  # without pulling, mudata 0.3 cannot join indices that have different names
+            warnings.simplefilter("ignore", FutureWarning)
+            mdata = make()
+        for axis, names in columns().items():
+            setattr(mdata, axis, getattr(mdata, axis)[names])
+    make_writable(mdata)
+    return mdata
+
+
+def _columns_in_h5mu(path: Path) -> dict[str, list[str]]:
+    import h5py
+
+    with h5py.File(path) as file:
+        return {axis: list(file[axis].attrs["column-order"]) for axis in ("obs", "var")}
+
+
+def _columns_in_zarr(path: Path) -> dict[str, list[str]]:
+    import zarr
+
+    file: Any = zarr.open_group(path, mode="r")
+    return {axis: list(file[axis].attrs["column-order"]) for axis in ("obs", "var")}
 
 
 def _without_pulling() -> AbstractContextManager:
