@@ -77,11 +77,14 @@ models = Registry(
         "kang2020": Entry(
             "epiattn.models:MultiAttention", "Kang et al. 2020 as published, corrected", {"reconstruction": 0.0}
         ),
+        "gated_attention": Entry(
+            "epiattn.models:GatedAttention", "attention over marks, bins, CpGs, TFs and modalities; the most accurate"
+        ),
         "hm_crnn": Entry("epiattn.models:HMCRNN", "histone branch of Kang et al. 2020 alone"),
         "attentive_chrome": Entry("epiattn.models:AttentiveChrome", "Singh et al. 2017: attention per mark and bin"),
         "deep_chrome": Entry("epiattn.models:DeepChrome", "Singh et al. 2016: convolution, no attention"),
         "chromoformer": Entry(
-            "epiattn.models:Chromoformer", "Lee et al. 2022: transformers, with distal regions if given", {"lr": 3e-4}
+            "epiattn.models:Chromoformer", "Lee et al. 2022: transformers, with distal regions if given"
         ),
     },
 )

@@ -86,3 +86,23 @@ def test_scores_that_are_no_probabilities_are_refused(function):
 def test_a_curve_needs_a_bin():
     with pytest.raises(ValueError, match="n_bins must be 1 or more, not 0"):
         metrics.ece([0, 1], [0.1, 0.2], n_bins=0)
+
+
+def test_temperature_finds_the_factor_that_was_put_in():
+    rng = np.random.default_rng(0)
+    logit = rng.normal(0, 2, 20_000)
+    y_true = (rng.random(20_000) < 1 / (1 + np.exp(-logit))).astype(int)
+    for factor in (0.4, 1.0, 3.0):
+        assert metrics.temperature(y_true, logit * factor) == pytest.approx(factor, rel=0.05)
+
+
+def test_temperature_by_hand():
+    # Three of four are right at the same score s: sigmoid(s / T) = 3/4, so T = s / ln 3.
+    assert metrics.temperature([1, 1, 1, 0], [2.0] * 4) == pytest.approx(2 / np.log(3), rel=1e-4)
+
+
+def test_temperature_of_one_class_or_of_nothing_is_one():
+    assert metrics.temperature([1, 1], [3.0, -1.0]) == 1.0
+    assert metrics.temperature([], []) == 1.0
+    with pytest.raises(ValueError, match="y_logit"):
+        metrics.temperature([0, 1], [np.nan, 0.0])

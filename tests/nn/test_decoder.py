@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from epiattn.nn import AttendedDecoder, ModalityBatch, attended_mean
+from epiattn.nn import AttendedDecoder, Mixture, ModalityBatch, attended_mean
 
 
 def signal(values: list, present: list[bool] | None = None) -> ModalityBatch:
@@ -94,3 +94,14 @@ def test_one_value_for_each_channel(n_obs: int) -> None:
         "histone": (n_obs, 3),
         "histone_500bp": (n_obs, 2),
     }
+
+
+def test_mixed_observations_are_read_back_mixed() -> None:
+    # Both observations are half of each other: lists have the mean of both targets, and signal comes mixed already.
+    half = Mixture(torch.tensor([0.5, 0.5]), torch.tensor([1, 0]))
+    decoder, z = make_decoder(), torch.tensor([[3.0], [1.0]])
+    mixed = {name: half.of_signal(modality) for name, modality in BATCH.items()}
+    targets = {name: attended_mean(mixed[name], ATTENTION[name]) for name in BATCH}
+    targets = {name: value if mixed[name].mask is None else half.of(value) for name, value in targets.items()}
+    expected = torch.stack([(decoder(z)[name] - targets[name]).square().mean() for name in BATCH]).mean()
+    assert_close(decoder.loss(z, mixed, ATTENTION, half), expected)

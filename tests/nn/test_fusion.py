@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from epiattn.nn import MultiAttentionFusion
+from epiattn.nn import GatedFusion, MultiAttentionFusion
 
 
 def naive_fusion(contexts: dict[str, Tensor], module: MultiAttentionFusion) -> tuple[Tensor, Tensor]:
@@ -131,3 +131,45 @@ def test_batch_of_one_equals_its_row_in_a_larger_batch() -> None:
     for i in range(3):
         row = {name: context[i : i + 1] for name, context in contexts.items()}
         assert_close(fusion(row, {}), (z[i : i + 1], shares[i : i + 1]))
+
+
+# --- the gated fusion -------------------------------------------------------------------------------------------------
+
+
+def test_gated_fusion_by_hand() -> None:
+    # Two modalities of sizes 1 and 2, one latent feature: u = (2, 3). Scores ln 3 and 0: weights 3/4 and 1/4, of two
+    # modalities 1.5 and 0.5. z = GELU(2 (1 + 1.5) / 2 + 3 (1 + 0.5) / 2 + 1) = GELU(5.75).
+    fusion = GatedFusion({"a": 1, "b": 2}, n_latent=1)
+    fusion.project["a"].weight.data[:] = 1.0
+    fusion.project["b"].weight.data[:] = 1.0
+    fusion.score.data[0] = math.log(3)
+    fusion.bias.data[:] = 1.0
+    z, weights = fusion({"a": torch.tensor([[2.0]]), "b": torch.tensor([[1.0, 2.0]])}, {})
+    assert_close(weights, torch.tensor([[1.5, 0.5]]))
+    assert_close(z, torch.nn.functional.gelu(torch.tensor([[5.75]])))
+
+
+def test_gated_fusion_starts_as_plain_concatenation() -> None:
+    fusion = GatedFusion({"a": 3, "b": 2}, n_latent=4)
+    contexts = {"a": torch.randn(5, 3), "b": torch.randn(5, 2)}
+    z, weights = fusion(contexts, {})
+    assert_close(weights, torch.ones(5, 2))
+    linear = torch.cat([fusion.project[name].weight for name in ("a", "b")], dim=1)
+    assert_close(z, torch.nn.functional.gelu(torch.cat(list(contexts.values()), dim=1) @ linear.T))
+
+
+def test_weights_of_the_gated_fusion_follow_the_gene() -> None:
+    fusion = GatedFusion({"a": 2, "b": 2}, n_latent=3)
+    torch.nn.init.normal_(fusion.query)
+    _, weights = fusion({"a": torch.randn(50, 2), "b": torch.randn(50, 2)}, {})
+    assert_close(weights.mean(1), torch.ones(50))
+    assert weights[:, 0].std() > 0.01
+
+
+def test_the_gated_fusion_has_a_tenth_of_the_published_weights() -> None:
+    sizes = {"histone": 80, "methylation": 20, "tf": 5}
+    published, ours = (
+        sum(parameter.numel() for parameter in module.parameters())
+        for module in (MultiAttentionFusion(sizes), GatedFusion(sizes))
+    )
+    assert ours * 10 < published

@@ -1,7 +1,7 @@
 """Measures of agreement between predictions and truth, as plain functions of arrays, with intervals and comparisons."""
 
 from ._binary import average_precision, mcc, roc_auc
-from ._calibration import CalibrationCurve, brier, calibration_curve, ece
+from ._calibration import CalibrationCurve, brier, calibration_curve, ece, temperature
 from ._differences import difference_correlation, sign_agreement
 from ._differing import differing_gene_auc, label_differs
 from ._gene_tables import WithinGene
@@ -35,6 +35,7 @@ __all__ = [
     "roc_auc",
     "sign_agreement",
     "spearman",
+    "temperature",
     "training_gene_mean",
     "within_gene_correlation",
 ]

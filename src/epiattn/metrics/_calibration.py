@@ -145,3 +145,44 @@ def calibration_curve(y_true: ArrayLike, y_prob: ArrayLike, *, n_bins: int = 15)
         predicted=np.bincount(bins, probability, minlength=n_bins) / divisor,
         observed=np.bincount(bins, truth, minlength=n_bins) / divisor,
     )
+
+
+def temperature(y_true: ArrayLike, y_logit: ArrayLike) -> float:
+    """Temperature that calibrates scores: the number by which to divide logits so that the labels are most likely.
+
+    Parameters
+    ----------
+    y_true
+        Labels in {0, 1}, shape ``(n,)``; not those that the model learned from.
+    y_logit
+        Logits of class 1, shape ``(n,)``.
+
+    Returns
+    -------
+    The temperature, between 0.05 and 20: above 1 where the model is too sure of itself. 1 for one class or none.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a value is NaN, or a label is not 0 or 1.
+
+    References
+    ----------
+    Guo, Pleiss, Sun & Weinberger, ICML (2017), arXiv 1706.04599.
+
+    Examples
+    --------
+    >>> import epiattn as attn
+    >>> round(attn.metrics.temperature([1, 1, 1, 0], [4.0, 4.0, 4.0, 4.0]), 2)  # sigmoid(4 / 3.64) = 3/4
+    3.64
+    """
+    from scipy.optimize import minimize_scalar
+
+    truth, logit = pair(y_true, y_logit, name="y_logit", binary=True)
+    sign = 2 * truth - 1
+    if not truth.size or abs(sign.sum()) == truth.size:
+        return 1.0
+    found = minimize_scalar(
+        lambda log: np.logaddexp(0, -sign * logit / np.exp(log)).mean(), bounds=(-3, 3), method="bounded"
+    )
+    return float(np.exp(found.x))

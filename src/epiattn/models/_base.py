@@ -37,6 +37,10 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
     A subclass builds its network in ``__init__`` and hands it to :meth:`_build`; everything else is here.
     """
 
+    #: What :meth:`train` takes where it is not told otherwise: learning rate, weight decay, and how many observations
+    #: pass by, within bounds of the number of epochs; and whether probabilities are calibrated afterwards.
+    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 1e-2, 0.3, 180_000, (15, 100), False
+
     def _build(
         self,
         network: RegulatoryNetwork,
@@ -45,6 +49,7 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
         loss: str | None,
         normalization: str,
         reconstruction: float = 0.0,
+        **training: float,
     ) -> None:
         """Put the module together from a subclass's network."""
         check_choice("target", target, LOSSES)
@@ -62,6 +67,7 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
             loss=loss,
             normalization=normalization,
             reconstruction=reconstruction,
+            **training,
         )
 
     def _get_init_params(self, locals: dict[str, Any]) -> dict[str, Any]:
@@ -175,11 +181,18 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
             raise ValueError(msg)
         logger.warning("The data lacks the modalities %s: the model uses what it learned for missing ones.", absent)
 
-    def _dataset(self, mdata: MuData, *, target: np.ndarray | None = None, stack: bool = True) -> RegulatoryDataset:
+    def _dataset(
+        self,
+        mdata: MuData,
+        *,
+        target: np.ndarray | None = None,
+        expression: np.ndarray | None = None,
+        stack: bool = True,
+    ) -> RegulatoryDataset:
         channels = present(mdata, self.channels)
         columns = {modality: self._columns(mdata, modality) for modality in channels if kind(modality) == k.TF}
         manager = self.get_anndata_manager(mdata, required=True)
-        return RegulatoryDataset(manager, channels, columns, target=target, stack=stack)
+        return RegulatoryDataset(manager, channels, columns, target=target, expression=expression, stack=stack)
 
     def _columns(self, mdata: MuData, modality: str) -> np.ndarray:
         """Where the model's TFs are among the columns of an object, by name."""

@@ -39,8 +39,7 @@ class Chromoformer(HistoneModel):
     never read them.
 
     Published training: AdamW, learning rate 3e-5, 13 % less after each epoch, batches of 64, 10 epochs. Here it is
-    trained as all models are, with a lower learning rate: :func:`epiattn.tl.fit` takes 3e-4, pass ``lr=3e-4`` to
-    :meth:`train` (the other models' 1e-2 is too high for its transformers).
+    trained as all models are, with a lower learning rate, 3e-4 (the other models' 1e-2 is too high for transformers).
 
     Parameters
     ----------
@@ -88,6 +87,7 @@ class Chromoformer(HistoneModel):
     """
 
     _optional = (k.DISTAL,)
+    _lr = 3e-4
 
     def __init__(
         self,

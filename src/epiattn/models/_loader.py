@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TARGET = "target"
-Batch = dict[str, Any]  # a ModalityBatch by modality, and the target by TARGET
+EXPRESSION = "expression"
+Batch = dict[str, Any]  # a ModalityBatch by modality, and the targets by TARGET and EXPRESSION
 
 #: Batches among which genes of similar CpG count change places, where the lists are long: see BatchSampler.
 _WINDOW = 4
@@ -42,6 +43,8 @@ class RegulatoryDataset(Dataset):
         Where the model's TFs are among the columns of each TF modality.
     target
         What to learn, shape ``(n_obs,)``; only needed for training.
+    expression
+        A second target, shape ``(n_obs,)``, NaN where unknown; ``None``: none.
     stack
         Stack all channels once. ``False``: scvi-tools' own data set reads each batch from the object, field by field.
     """
@@ -53,12 +56,16 @@ class RegulatoryDataset(Dataset):
         columns: Mapping[str, np.ndarray],
         *,
         target: np.ndarray | None = None,
+        expression: np.ndarray | None = None,
         stack: bool = True,
     ) -> None:
         self.manager, self.channels, self.columns = manager, channels, columns
         self.n_obs = manager.adata.n_obs
         self.present = {name: np.any(measured(manager.adata[name], marks), axis=1) for name, marks in channels.items()}
-        self.target = None if target is None else torch.from_numpy(target.astype(np.float32))
+        given = {TARGET: target, EXPRESSION: expression}
+        self.targets = {
+            name: torch.from_numpy(values.astype(np.float32)) for name, values in given.items() if values is not None
+        }
         self.device = torch.device("cpu")
         self._fields = manager.create_torch_dataset()  # reads nothing yet
         self.stores = self.stack() if stack else None
@@ -74,9 +81,7 @@ class RegulatoryDataset(Dataset):
             rows = np.asarray(rows)
             stores = self._stack(self._fields[rows].__getitem__, rows)
             batch = {modality: store.cut(torch.arange(len(rows))) for modality, store in stores.items()}
-        if self.target is not None:
-            batch[TARGET] = self.target[index]
-        return batch
+        return batch | {name: values[index] for name, values in self.targets.items()}
 
     def stack(self) -> dict[str, Store]:
         """All observations, by modality."""
@@ -120,7 +125,7 @@ class RegulatoryDataset(Dataset):
         if load:
             for store in self.stores.values():
                 store.to(device)
-            self.target = None if self.target is None else self.target.to(device)
+            self.targets = {name: values.to(device) for name, values in self.targets.items()}
             self.device = device
 
 

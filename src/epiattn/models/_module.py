@@ -14,6 +14,7 @@ from epiattn import _keys as k
 from epiattn._modalities import kind
 from epiattn.nn import (
     AttendedDecoder,
+    Mixture,
     ModalityBatch,
     RegulatoryNetwork,
     bce_loss,
@@ -22,7 +23,7 @@ from epiattn.nn import (
     pairwise_loss,
 )
 
-from ._loader import TARGET, Batch, to_numpy
+from ._loader import EXPRESSION, TARGET, Batch, to_numpy
 from ._stores import Store
 
 #: Losses by the target that they can learn; the first one is the default.
@@ -74,6 +75,50 @@ class InputScaling(nn.Module):
         return modality._replace(values=modality.values / scale)
 
 
+class Augmentation(nn.Module):
+    """What is done to scaled inputs in training only.
+
+    Parameters
+    ----------
+    mixup
+        Both parameters of the beta distribution of the shares in which observations are mixed; 0: they are not.
+    gain_noise
+        Standard deviation of the logarithm of a random factor of each mark of each observation, as another depth of
+        sequencing or another antibody would bring; 0: none.
+
+    References
+    ----------
+    Zhang, Cisse, Dauphin & Lopez-Paz, ICLR (2018), arXiv 1710.09412 (mixup).
+    """
+
+    def __init__(self, *, mixup: float = 0.0, gain_noise: float = 0.0) -> None:
+        super().__init__()
+        for name, value in {"mixup": mixup, "gain_noise": gain_noise}.items():
+            if not value >= 0:
+                msg = f"{name} must be 0 or more, not {value}."
+                raise ValueError(msg)
+        self.mixup, self.gain_noise = mixup, gain_noise
+
+    def forward(self, batch: Mapping[str, ModalityBatch]) -> tuple[dict[str, ModalityBatch], Mixture | None]:
+        """Change a batch, and say how its observations were mixed."""
+        batch = dict(batch)
+        first = next(iter(batch.values()), None)
+        if not self.training or first is None:
+            return batch, None
+        signal = [name for name in batch if kind(name) == k.HISTONE]
+        if self.gain_noise:
+            for name in signal:
+                values = batch[name].values
+                gain = torch.exp(self.gain_noise * torch.randn(*values.shape[:2], 1, device=values.device))
+                batch[name] = batch[name]._replace(values=values * gain)
+        if not self.mixup:
+            return batch, None
+        n_obs, device = len(first.present), first.present.device
+        share = torch.distributions.Beta(self.mixup, self.mixup).sample((n_obs,)).to(device)
+        mixture = Mixture(share, torch.randperm(n_obs, device=device))
+        return {name: mixture.of_signal(modality) for name, modality in batch.items()}, mixture
+
+
 class RegulatoryModule(BaseModuleClass):
     """Input scaling, a :class:`~epiattn.nn.RegulatoryNetwork` and a loss.
 
@@ -91,6 +136,10 @@ class RegulatoryModule(BaseModuleClass):
         Transformation of the signal.
     reconstruction
         Weight of the error with which the attended signal is read back from the latent space; 0: none.
+    expression_weight
+        Weight of the loss of the expression, as a second target beside labels, where it is known; 0: none.
+    mixup, gain_noise
+        See :class:`Augmentation`. Observations are mixed where the loss takes targets between 0 and 1.
     """
 
     def __init__(
@@ -102,6 +151,9 @@ class RegulatoryModule(BaseModuleClass):
         loss: str | None,
         normalization: str,
         reconstruction: float = 0.0,
+        expression_weight: float = 0.0,
+        mixup: float = 0.0,
+        gain_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -110,14 +162,25 @@ class RegulatoryModule(BaseModuleClass):
         self.decoder = AttendedDecoder(network.n_latent, n_channels) if reconstruction > 0 else None
         self.target = target
         self.loss_function = LOSSES[target][loss or next(iter(LOSSES[target]))]
+        mixable = self.loss_function in (bce_loss, huber_loss)
+        self.augmentation = Augmentation(mixup=mixup if mixable else 0.0, gain_noise=gain_noise)
+        #: Scores are divided by it before they become probabilities.
+        self.temperature: Tensor
+        self.register_buffer("temperature", torch.ones(()))
+        self.expression_weight = expression_weight if target == "label" else 0.0
+        self.expression_head = nn.Linear(network.n_latent, 1) if self.expression_weight > 0 else None
 
     def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Batch]:
         return {"batch": {name: tensors[name] for name in self.scaling.modalities if name in tensors}}
 
     def inference(self, batch: Mapping[str, ModalityBatch], **_: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Embed a batch: ``z``, ``contexts``, ``attention``, ``modality_weights``, and the ``scaled`` batch."""
-        scaled = {name: self.scaling(name, modality) for name, modality in batch.items()}
-        return {**self.network.embed(scaled), "scaled": scaled}
+        """Embed a batch: ``z``, ``contexts``, ``attention``, ``modality_weights``, and the ``scaled`` batch.
+
+        In training, observations may be mixed: ``mixture`` says how.
+        """
+        scaled, mixture = self.augmentation({name: self.scaling(name, value) for name, value in batch.items()})
+        embedded = self.network.embed(scaled) if mixture is None else self.network.embed(scaled, mixture)
+        return {**embedded, "scaled": scaled, "mixture": mixture}
 
     def _get_generative_input(self, tensors: Batch, inference_outputs: dict[str, Any], **_: Any) -> dict[str, Tensor]:
         return {"z": inference_outputs["z"]}
@@ -130,21 +193,28 @@ class RegulatoryModule(BaseModuleClass):
         self, tensors: Batch, inference_outputs: dict[str, Any], generative_outputs: dict[str, Tensor], **_: Any
     ) -> LossOutput:
         """Mean loss of a batch; its parts are in ``extra_metrics``."""
-        target = tensors[TARGET]
+        embedded, mixture = inference_outputs, inference_outputs["mixture"]
+        target = tensors[TARGET] if mixture is None else mixture.of(tensors[TARGET])
         prediction = self.loss_function(generative_outputs["score"], target)
-        if self.decoder is None:
-            return LossOutput(loss=prediction, n_obs_minibatch=len(target), extra_metrics={"loss": prediction})
-        embedded = inference_outputs
-        reconstruction = self.decoder.loss(embedded["z"], embedded["scaled"], embedded["attention"])
-        return LossOutput(
-            loss=prediction + self.reconstruction * reconstruction,
-            n_obs_minibatch=len(target),
-            extra_metrics={"loss": prediction, "reconstruction": reconstruction},
-        )
+        parts = {"loss": prediction}
+        total = prediction
+        if self.decoder is not None:
+            parts["reconstruction"] = self.decoder.loss(
+                embedded["z"], embedded["scaled"], embedded["attention"], mixture
+            )
+            total = total + self.reconstruction * parts["reconstruction"]
+        if self.expression_head is not None and EXPRESSION in tensors:
+            expression = tensors[EXPRESSION] if mixture is None else mixture.of(tensors[EXPRESSION])
+            known = expression.isfinite()
+            if known.any():
+                found = self.expression_head(embedded["z"]).squeeze(1)
+                parts["expression"] = huber_loss(found[known], expression[known])
+                total = total + self.expression_weight * parts["expression"]
+        return LossOutput(loss=total, n_obs_minibatch=len(target), extra_metrics=parts)
 
     def predict(self, score: Tensor) -> Tensor:
         """Probability of high expression, or the expression itself."""
-        return torch.sigmoid(score) if self.target == "label" else score
+        return torch.sigmoid(score / self.temperature) if self.target == "label" else score
 
     def sample(self, *args: Any, **kwargs: Any) -> Tensor:
         """Not generative: there is nothing to sample."""

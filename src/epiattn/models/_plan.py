@@ -23,7 +23,8 @@ METRICS = {"label": ("auc", metrics.roc_auc), "expression": ("r2", metrics.r2)}
 class RegulatoryPlan(pl.LightningModule):
     """Train a module and log, for training and validation, ``loss`` and ``auc`` (labels) or ``r2`` (expression).
 
-    ``loss`` is that of the prediction; ``reconstruction``, where the module has it, is logged beside it.
+    ``loss`` is that of the prediction; ``reconstruction`` and ``expression``, where the module has them, are logged
+    beside it.
 
     Parameters
     ----------
@@ -77,9 +78,12 @@ class RegulatoryPlan(pl.LightningModule):
         self._log_epoch("validation")
 
     def _step(self, batch: Batch, part: str) -> Tensor:
-        _, outputs, loss_output = self.module(batch)
+        embedded, outputs, loss_output = self.module(batch)
         losses = {name: value.detach() for name, value in loss_output.extra_metrics.items()}
-        self._seen[part].append((losses, outputs["score"].detach(), batch[TARGET]))
+        target = batch[TARGET]
+        if (mixture := embedded["mixture"]) is not None:  # a mixed gene counts as what most of it is
+            target = torch.where(mixture.share < 0.5, target[mixture.partner], target)
+        self._seen[part].append((losses, outputs["score"].detach(), target))
         return loss_output.loss
 
     def _log_epoch(self, part: str) -> None:
@@ -87,7 +91,8 @@ class RegulatoryPlan(pl.LightningModule):
         self._seen[part].clear()
         weights = np.array([len(target) for target in targets])
         logged = {
-            name: float(np.average([float(batch[name]) for batch in losses], weights=weights)) for name in losses[0]
+            name: float(np.average([float(batch.get(name, 0.0)) for batch in losses], weights=weights))
+            for name in dict.fromkeys(name for batch in losses for name in batch)
         }
         logged[self.metric_name] = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
         self.log_dict({f"{name}_{part}": value for name, value in logged.items()}, prog_bar=True)

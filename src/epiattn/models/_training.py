@@ -9,24 +9,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from scvi.model._utils import parse_device_args
 from scvi.train import TrainRunner
 
 from epiattn import _keys as k
 from epiattn._logging import logger
+from epiattn._modalities import expression_of
 from epiattn._settings import settings
+from epiattn.metrics import temperature
 
-from ._loader import RegulatoryDataModule
+from ._loader import RegulatoryDataModule, RegulatoryDataset, make_loader, to_numpy
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
 from ._targets import check_classes, split_rows
 from ._threads import one_thread
 
 if TYPE_CHECKING:
-    from ._base import RegulatoryModel
+    from mudata import MuData
 
-#: Observations that training passes by default, and the bounds of the number of epochs that this gives.
-_N_SEEN, _EPOCHS = 180_000, (15, 100)
+    from ._base import RegulatoryModel
 
 
 class TrainingMixin:
@@ -37,10 +39,11 @@ class TrainingMixin:
         max_epochs: int | None = None,
         *,
         batch_size: int = 64,
-        lr: float = 1e-2,
-        weight_decay: float = 0.3,
+        lr: float | None = None,
+        weight_decay: float | None = None,
         early_stopping: bool = True,
         early_stopping_patience: int | None = None,
+        calibrate: bool | None = None,
         split_key: str = k.SPLIT,
         stack: bool = True,
         load_on_device: bool | Literal["auto"] = "auto",
@@ -53,17 +56,20 @@ class TrainingMixin:
         Parameters
         ----------
         max_epochs
-            Passes over the training data; ``None``: 15, and up to 100 where the training set is small.
+            Passes over the training data; ``None``: few, and up to 100 where the training set is small.
         batch_size
             Observations in a step.
         lr
-            Highest learning rate of the one-cycle schedule.
+            Highest learning rate of the one-cycle schedule; ``None``: the model's own.
         weight_decay
-            Weight decay of AdamW. It and the high learning rate keep the network from over-fitting.
+            Weight decay of AdamW; ``None``: the model's own.
         early_stopping
             Stop when the validation loss has not improved for ``early_stopping_patience`` epochs.
         early_stopping_patience
             That number of epochs; ``None``: half of ``max_epochs`` (a one-cycle schedule gains most at its end).
+        calibrate
+            Divide the scores by the temperature that makes the probabilities of the validation part most likely (labels
+            only; the order stays). ``None``: :class:`GatedAttention` does.
         split_key
             Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
             without a value there, or without a target, are left out.
@@ -92,13 +98,16 @@ class TrainingMixin:
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
             check_classes(target, rows)
-        dataset = self._dataset(mdata, target=target, stack=stack)
+        expression = self._second_target(mdata, rows[k.TRAIN])
+        dataset = self._dataset(mdata, target=target, expression=expression, stack=stack)
         if not self.is_trained_:
             self.module.scaling.fit(dataset.stores or dataset.stack(), rows[k.TRAIN])
         _, _, device = parse_device_args(accelerator, devices, return_device="torch")
         dataset.load_on(device, load=load_on_device)
         if max_epochs is None:
-            max_epochs = int(np.clip(round(_N_SEEN / len(rows[k.TRAIN])), *_EPOCHS))
+            max_epochs = int(np.clip(round(self._n_seen / len(rows[k.TRAIN])), *self._epochs))
+        lr = self._lr if lr is None else lr
+        weight_decay = self._weight_decay if weight_decay is None else weight_decay
         best = BestWeights(self.module)
         callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
         if early_stopping:
@@ -120,12 +129,33 @@ class TrainingMixin:
                 **trainer_kwargs,
             )()
         self.best_epoch_ = best.epoch + 1
+        if self.target == "label" and (self._calibrates if calibrate is None else calibrate):
+            self._calibrate(dataset, rows[k.VALIDATION], target)
         logger.info(
             "Epochs trained: %d. Kept: epoch %d, with a validation loss of %.4f.",
             len(self.history_["loss_train"]),
             best.epoch + 1,
             best.value,
         )
+
+    @torch.inference_mode()
+    def _calibrate(self: RegulatoryModel, dataset: RegulatoryDataset, rows: np.ndarray, target: np.ndarray) -> None:
+        self.module.eval()
+        with one_thread():
+            scores = [
+                to_numpy(self.module(batch, compute_loss=False)[1]["score"])
+                for batch in make_loader(dataset, rows, 512)
+            ]
+        found = temperature(target[rows], np.concatenate(scores))
+        self.module.temperature.fill_(found)
+
+    def _second_target(self: RegulatoryModel, mdata: MuData, train: np.ndarray) -> np.ndarray | None:
+        """Expression with mean 0 and standard deviation 1 on the training part, where the model learns from it."""
+        if self.module.expression_head is None or k.RNA not in mdata.mod:
+            return None
+        expression = expression_of(mdata)
+        known = expression[train][np.isfinite(expression[train])]
+        return (expression - known.mean()) / (known.std() or 1.0) if len(known) else None
 
 
 @contextmanager

@@ -6,17 +6,19 @@ from ._chromoformer import EmbeddingTransformer, PairwiseInteractionTransformer,
 from ._chromoformer_network import ChromoformerNetwork, DistalEncoder, PromoterEncoder, RegulationFusion
 from ._decoder import AttendedDecoder, attended_mean
 from ._deep_chrome import DeepChromeCNN
-from ._fusion import MultiAttentionFusion
+from ._fusion import GatedFusion, MultiAttentionFusion
 from ._heads import ScoreHead
 from ._histone import HistoneCRNN
+from ._histone_attention import HistoneAttention
 from ._losses import bce_loss, focal_loss, huber_loss, pairwise_loss
 from ._methylation import MethylationRNN
 from ._network import RegulatoryNetwork
 from ._rnn import DynamicBiLSTM, flip_valid
+from ._sets import CpGAttention, TFAttention
 from ._simple import Concatenation, LinearHead
 from ._tf import TFSelfAttention
 from ._transformer import MultiHeadAttention, TransformerLayer
-from ._types import Embedding, ModalityBatch
+from ._types import Embedding, Mixture, ModalityBatch
 
 __all__ = [
     "AdditiveAttention",
@@ -25,13 +27,17 @@ __all__ = [
     "ChromoformerNetwork",
     "Concatenation",
     "ContextAttention",
+    "CpGAttention",
     "DeepChromeCNN",
     "DistalEncoder",
     "DynamicBiLSTM",
     "Embedding",
     "EmbeddingTransformer",
+    "GatedFusion",
+    "HistoneAttention",
     "HistoneCRNN",
     "LinearHead",
+    "Mixture",
     "MethylationRNN",
     "ModalityBatch",
     "MultiAttentionFusion",
@@ -42,6 +48,7 @@ __all__ = [
     "RegulationTransformer",
     "RegulatoryNetwork",
     "ScoreHead",
+    "TFAttention",
     "TFSelfAttention",
     "TransformerLayer",
     "attended_mean",

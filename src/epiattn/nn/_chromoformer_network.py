@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ._chromoformer import EmbeddingTransformer, PairwiseInteractionTransformer, RegulationTransformer
 from ._network import RegulatoryNetwork
-from ._types import Embedding, ModalityBatch
+from ._types import Embedding, Mixture, ModalityBatch
 
 
 class PromoterEncoder(nn.Module):
@@ -233,13 +233,15 @@ class ChromoformerNetwork(RegulatoryNetwork):
         super().__init__(encoders, fusion, head)
         self.distal = next((name for name, encoder in encoders.items() if isinstance(encoder, DistalEncoder)), None)
 
-    def embed(self, batch: Mapping[str, ModalityBatch]) -> Embedding:
+    def embed(self, batch: Mapping[str, ModalityBatch], mixture: Mixture | None = None) -> Embedding:
         """Embed a batch; see :meth:`~epiattn.nn.RegulatoryNetwork.embed`.
 
         Parameters
         ----------
         batch
             Normalised inputs of each modality, by name; an observation may have no region, or any number of them.
+        mixture
+            Not used: all inputs are signal, and mixed already.
 
         Returns
         -------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ._types import ModalityBatch
+from ._types import Mixture, ModalityBatch
 
 
 class AttendedDecoder(nn.Module):
@@ -43,7 +43,13 @@ class AttendedDecoder(nn.Module):
         """
         return {name: decoder(z) for name, decoder in self.decoders.items()}
 
-    def loss(self, z: Tensor, batch: Mapping[str, ModalityBatch], attention: Mapping[str, Tensor]) -> Tensor:
+    def loss(
+        self,
+        z: Tensor,
+        batch: Mapping[str, ModalityBatch],
+        attention: Mapping[str, Tensor],
+        mixture: Mixture | None = None,
+    ) -> Tensor:
         """Mean squared error of the decoded channels where a modality was measured, averaged over the modalities.
 
         Parameters
@@ -55,6 +61,8 @@ class AttendedDecoder(nn.Module):
         attention
             Attention over the positions of each modality, shape ``(batch, positions)``, or
             ``(batch, marks, positions)`` where marks are kept apart. No gradient flows into it.
+        mixture
+            How ``z`` was mixed; signal in ``batch`` has been mixed too.
 
         Returns
         -------
@@ -65,6 +73,11 @@ class AttendedDecoder(nn.Module):
             if name in batch and batch[name].present.any():
                 present = batch[name].present
                 target = attended_mean(batch[name], attention[name].detach())
+                if mixture is not None:
+                    present = present & present[mixture.partner]
+                    target = target if batch[name].mask is None else mixture.of(target)
+                    if not present.any():
+                        continue
                 errors.append((decoded - target)[present].square().mean())
         return torch.stack(errors).mean() if errors else z.new_zeros(())
 

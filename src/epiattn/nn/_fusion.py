@@ -57,3 +57,49 @@ class MultiAttentionFusion(nn.Module):
         shares = torch.stack([part.sum(2).mean(1) for part in weights.split(list(self.sizes.values()), dim=2)], dim=1)
         uniform = shares.new_tensor([size / self.n_latent for size in self.sizes.values()])
         return torch.cat(z, dim=1), shares / uniform
+
+
+class GatedFusion(nn.Module):
+    r"""Attention over the modalities around a residual: each adds to the latent point by its weight for this gene.
+
+    Modality m with context :math:`c_m` has features :math:`u_m = W_m c_m`. Its weight is
+    :math:`a_m = \mathrm{softmax}_m(q_m^\top \tanh u_m + s_m)`, and
+    :math:`z = \mathrm{GELU}(b + \sum_m \frac{1 + M a_m}{2} u_m)`: a modality that the attention passes over still has
+    half its say, and uniform attention leaves plain concatenation. There are ``n_latent`` weights for each feature of
+    a context, and no more.
+
+    Parameters
+    ----------
+    sizes
+        Size of each modality's context vector, by name. Fixes the order of the weights.
+    n_latent
+        Size of the latent space.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], *, n_latent: int = 64) -> None:
+        super().__init__()
+        self.sizes, self.n_latent = dict(sizes), n_latent
+        self.project = nn.ModuleDict({name: nn.Linear(size, n_latent, bias=False) for name, size in self.sizes.items()})
+        self.query = nn.Parameter(torch.zeros(len(self.sizes), n_latent))
+        self.score = nn.Parameter(torch.zeros(len(self.sizes)))
+        self.bias = nn.Parameter(torch.zeros(n_latent))
+
+    def forward(self, contexts: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Fuse a batch.
+
+        Parameters
+        ----------
+        contexts
+            Context vector of each modality, shape ``(batch, size)``; a missing one is already replaced.
+        present
+            Whether each modality was measured, shape ``(batch,)``. Not used here; part of the fusions' contract.
+
+        Returns
+        -------
+        Fused embedding, shape ``(batch, n_latent)``, and the weight of each modality times their number, shape
+        ``(batch, n_modalities)``: 1 is uniform.
+        """
+        features = torch.stack([self.project[name](contexts[name]) for name in self.sizes], dim=1)
+        weights = ((features.tanh() * self.query).sum(2) + self.score).softmax(1) * len(self.sizes)
+        z = (features * (1 + weights[..., None]) / 2).sum(1) + self.bias
+        return nn.functional.gelu(z), weights

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._types import Embedding, ModalityBatch
+from ._types import Embedding, Mixture, ModalityBatch
 
 
 class RegulatoryNetwork(nn.Module):
@@ -70,13 +70,16 @@ class RegulatoryNetwork(nn.Module):
         """
         return self.head(self.embed(batch)["z"])
 
-    def embed(self, batch: Mapping[str, ModalityBatch]) -> Embedding:
+    def embed(self, batch: Mapping[str, ModalityBatch], mixture: Mixture | None = None) -> Embedding:
         """Embed a batch.
 
         Parameters
         ----------
         batch
             Normalised inputs of each modality, by name; one that is absent counts as not measured in all observations.
+        mixture
+            How the observations are mixed, in training. Signal has been mixed already (:meth:`Mixture.of_signal`); the
+            contexts of lists (CpGs, TFs) are mixed here.
 
         Returns
         -------
@@ -91,6 +94,9 @@ class RegulatoryNetwork(nn.Module):
             If the batch holds none of the network's modalities.
         """
         present, contexts, attention = self._encode(batch, list(self.encoders))
+        if mixture is not None:
+            lists = [name for name in contexts if name not in batch or batch[name].mask is not None]
+            contexts |= {name: mixture.of(contexts[name]) for name in lists}
         z, modality_weights = self.fusion(contexts, present)
         return {"z": z, "contexts": contexts, "attention": attention, "modality_weights": modality_weights}
 

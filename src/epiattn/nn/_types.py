@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypedDict
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,33 @@ class ModalityBatch(NamedTuple):
     values: Tensor
     mask: Tensor | None
     present: Tensor
+
+
+class Mixture(NamedTuple):
+    """How observations of a batch are mixed in training: ``share`` of each, and the rest of its ``partner``.
+
+    References
+    ----------
+    Zhang, Cisse, Dauphin & Lopez-Paz, ICLR (2018), arXiv 1710.09412 (mixup); Verma et al., ICML (2019), arXiv
+    1806.05236 (of hidden states).
+    """
+
+    #: Between 0 and 1, shape ``(batch,)``.
+    share: Tensor
+    #: Another observation of the batch for each, shape ``(batch,)``.
+    partner: Tensor
+
+    def of(self, x: Tensor) -> Tensor:
+        """Mix the rows of ``x``, shape ``(batch, ...)``."""
+        share = self.share.view(-1, *[1] * (x.ndim - 1))
+        return share * x + (1 - share) * x[self.partner]
+
+    def of_signal(self, modality: ModalityBatch) -> ModalityBatch:
+        """Mix the values of a modality where both observations were measured; lists, which have a mask, stay."""
+        if modality.mask is not None:
+            return modality
+        both = (modality.present & modality.present[self.partner]).view(-1, *[1] * (modality.values.ndim - 1))
+        return modality._replace(values=torch.where(both, self.of(modality.values), modality.values))
 
 
 class Embedding(TypedDict):

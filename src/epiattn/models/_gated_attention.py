@@ -1,0 +1,136 @@
+"""Attention over marks, bins, CpGs, TFs and modalities, trained against over-fitting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from epiattn import _keys as k
+from epiattn._modalities import kind
+from epiattn.nn import CpGAttention, GatedFusion, HistoneAttention, RegulatoryNetwork, ScoreHead, TFAttention
+
+from ._base import RegulatoryModel
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+
+class GatedAttention(RegulatoryModel):
+    """Histone marks, DNA methylation and TFs, each with an attention of its own, joined by an attention over them.
+
+    The idea is that of Kang et al. 2020 (:class:`MultiAttention`); the parts are small, know places, and are trained
+    against over-fitting: :class:`~epiattn.nn.HistoneAttention` (attention over marks and bins),
+    :class:`~epiattn.nn.CpGAttention` and :class:`~epiattn.nn.TFAttention` (sets), and
+    :class:`~epiattn.nn.GatedFusion`, whose weights say which modality mattered for which gene. Any subset of the
+    modalities works; all sizes are read from the data. Probabilities are calibrated on the validation part.
+
+    Parameters
+    ----------
+    mdata
+        Object set up with :meth:`setup_mudata`.
+    registry
+        Registry of a saved model (used by :meth:`load` without data).
+    target
+        ``"label"`` (low or high) or ``"expression"`` (regression).
+    loss
+        ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
+    normalization
+        Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    n_features, n_queries, kernel_size, n_blocks
+        Of the encoder of histone marks; see :class:`~epiattn.nn.HistoneAttention`.
+    n_features_methylation, n_features_tf
+        Features of each CpG and of each TF.
+    n_latent
+        Size of the latent space.
+    n_hidden_head
+        Hidden units of the head.
+    dropout
+        Share of what the attentions read, and of the head's hidden units, that is dropped in training.
+    modality_dropout
+        Probability with which a modality is hidden in training; above 0, the model can predict without some.
+    reconstruction
+        Weight of the error with which the signal that the attention saw is read back from the latent space, beside
+        the loss of the prediction; see :class:`epiattn.nn.AttendedDecoder`. At 0, the latent space holds the prediction
+        and little else.
+    expression_weight
+        Weight of a second target beside the labels: the expression, where ``mdata["rna"]`` holds it. 0: none.
+    mixup
+        Training mixes two observations in shares from a beta distribution with this parameter (1: uniform); 0: none.
+        Not with the losses ``"focal"`` and ``"pairwise"``, which need labels of 0 and 1.
+    gain_noise
+        Training multiplies each mark of each observation by a random factor; this is the standard deviation of its
+        logarithm. For marks of other depth, antibodies and laboratories. 0: none.
+
+    References
+    ----------
+    Kang, Lee, Lee & Kim, Front. Genet. 11:869 (2020), doi 10.3389/fgene.2020.00869; Zhang, Cisse, Dauphin & Lopez-Paz,
+    ICLR (2018), arXiv 1710.09412 (mixup).
+
+    Examples
+    --------
+    >>> import epiattn as attn
+    >>> mdata = attn.datasets.simulate(n_genes=120, cell_types=1)
+    >>> mdata = attn.pp.split(mdata)
+    >>> attn.models.GatedAttention.setup_mudata(mdata)
+    >>> model = attn.models.GatedAttention(mdata)
+    >>> model.train(max_epochs=1, enable_progress_bar=False)
+    >>> model.get_latent_representation().shape
+    (120, 64)
+    """
+
+    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 60), True
+
+    def __init__(
+        self,
+        mdata: MuData | None = None,
+        registry: dict | None = None,
+        *,
+        target: str = "label",
+        loss: str | None = None,
+        normalization: str = "log1p",
+        n_features: int = 48,
+        n_queries: int = 8,
+        kernel_size: int = 5,
+        n_blocks: int = 2,
+        n_features_methylation: int = 16,
+        n_features_tf: int = 8,
+        n_latent: int = 64,
+        n_hidden_head: int = 32,
+        dropout: float = 0.5,
+        modality_dropout: float = 0.0,
+        reconstruction: float = 0.5,
+        expression_weight: float = 0.3,
+        mixup: float = 1.0,
+        gain_noise: float = 0.1,
+    ) -> None:
+        super().__init__(mdata, registry)
+        encoders: dict[str, Any] = {}
+        for modality, channels in self.channels.items():
+            n, n_positions = len(channels), self.n_positions(modality)
+            if kind(modality) == k.HISTONE:
+                encoders[modality] = HistoneAttention(
+                    n,
+                    n_positions,
+                    n_features=n_features,
+                    n_queries=n_queries,
+                    kernel_size=kernel_size,
+                    n_blocks=n_blocks,
+                    dropout=dropout,
+                )
+            elif kind(modality) == k.METHYLATION:
+                encoders[modality] = CpGAttention(n, n_features=n_features_methylation, dropout=dropout)
+            else:
+                encoders[modality] = TFAttention(n_positions, n, n_features=n_features_tf, dropout=dropout)
+        fusion = GatedFusion({name: encoder.n_context for name, encoder in encoders.items()}, n_latent=n_latent)
+        head = ScoreHead(n_latent, n_hidden=n_hidden_head, dropout=dropout)
+        network = RegulatoryNetwork(encoders, fusion, head, modality_dropout=modality_dropout)
+        self._build(
+            network,
+            target=target,
+            loss=loss,
+            normalization=normalization,
+            reconstruction=reconstruction,
+            expression_weight=expression_weight,
+            mixup=mixup,
+            gain_noise=gain_noise,
+        )
+        self.init_params_ = self._get_init_params(locals())

@@ -1,0 +1,142 @@
+"""Histone marks around the TSS: residual convolutions, and attention that knows places and marks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ._summary import Standardize
+
+
+class HistoneAttention(nn.Module):
+    r"""Several attentions over the bins that know where they look, after marks were weighed at each bin.
+
+    At each bin, :math:`\beta_{mp} = \mathrm{softmax}_m` of a small convolution of all marks and a learned score of the
+    place weighs the marks: mark m enters as :math:`(1 + M\beta_{mp})/2` times its signal. A convolution and residual
+    dilated ones give each bin features :math:`h_p`, to which learned features of the place are added. Query k has
+    weights :math:`\alpha^{(k)}_p = \mathrm{softmax}_p(w_k^\top h_p + b_{kp})`, with a learned score :math:`b_{kp}` of
+    the place, and reads :math:`\sum_p \alpha^{(k)}_p V h_p`. What the queries read is reduced to ``n_features``; the
+    mean signal of each mark is put beside it. The attention of mark m and bin p is
+    :math:`\beta_{mp}\,\frac1K\sum_k\alpha^{(k)}_p`.
+
+    A signal of 0 (no peak, no read) is told from a low one by a second channel of each mark.
+
+    Parameters
+    ----------
+    n_marks
+        Marks (channels).
+    n_bins
+        Bins of the window around the TSS.
+    n_features
+        Features of each bin and of what is read.
+    n_queries
+        Attentions over the bins.
+    kernel_size
+        Bins under the first convolution; odd.
+    n_blocks
+        Residual convolutions of three bins, 1, 2, 4, … apart.
+    dropout
+        Share of what is read that is dropped in training; residual branches drop a fifth of it.
+
+    References
+    ----------
+    Additive scores of places: Raffel et al., J. Mach. Learn. Res. 21:140 (2020); dilated residual convolutions: Yu,
+    Koltun & Funkhouser, CVPR (2017), arXiv 1705.09914.
+    """
+
+    def __init__(
+        self,
+        n_marks: int,
+        n_bins: int,
+        *,
+        n_features: int = 48,
+        n_queries: int = 8,
+        kernel_size: int = 5,
+        n_blocks: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            msg = f"kernel_size must be odd, so that every bin keeps its place; it is {kernel_size}."
+            raise ValueError(msg)
+        self.n_marks, self.n_bins = n_marks, n_bins
+        self.n_context = n_features + n_marks
+        padding = kernel_size // 2
+        self.mark_features = nn.Conv1d(2 * n_marks, 4 * n_marks, kernel_size, padding=padding)
+        self.mark_scores = nn.Conv1d(4 * n_marks, n_marks, 1)
+        self.mark_places = nn.Parameter(torch.zeros(n_marks, n_bins))
+        nn.init.zeros_(self.mark_scores.weight)
+        self.stem = nn.Conv1d(2 * n_marks, n_features, kernel_size, padding=padding)
+        self.places = nn.Parameter(torch.zeros(n_features, n_bins))
+        self.blocks = nn.ModuleList(_Residual(n_features, 2**i, dropout / 5) for i in range(n_blocks))
+        self.norm = nn.BatchNorm1d(n_features)
+        self.query_scores = nn.Conv1d(n_features, n_queries, 1)
+        self.query_places = nn.Parameter(torch.randn(n_queries, n_bins) / 2)
+        self.value = nn.Conv1d(n_features, n_features, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.reduce = nn.Linear(n_queries * n_features, n_features)
+        self.standardize = Standardize(n_marks)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Embed the marks of a batch of genes.
+
+        Parameters
+        ----------
+        x
+            Normalised signal, shape ``(batch, n_marks, n_bins)``, bins in 5' to 3' order; not negative.
+        mask
+            Not used: every bin holds a value. Part of the contract that all encoders share.
+
+        Returns
+        -------
+        Context, shape ``(batch, n_features + n_marks)``, and attention over marks and bins, shape ``(batch, n_marks,
+        n_bins)``; a gene's sum over both is 1.
+
+        Raises
+        ------
+        ValueError
+            If marks or bins are not as many as the encoder was made for.
+        """
+        if x.shape[1:] != (self.n_marks, self.n_bins):
+            expected = (self.n_marks, self.n_bins)
+            msg = f"Expected (n_marks, n_bins) = {expected} for each observation, got {tuple(x.shape[1:])}."
+            raise ValueError(msg)
+        there = (x > 0).to(x.dtype)
+        marks = self._weigh_marks(torch.cat([x, there], dim=1))
+        gain = (1 + self.n_marks * marks) / 2
+        states = self.stem(torch.cat([x * gain, there * gain], dim=1)) + self.places
+        for block in self.blocks:
+            states = block(states)
+        states = nn.functional.gelu(self.norm(states))
+        bins = (self.query_scores(states) + self.query_places).softmax(2)
+        read = torch.einsum("bqp,bfp->bqf", bins, self.value(states)).flatten(1)
+        context = nn.functional.gelu(self.reduce(self.dropout(read)))
+        total = self.standardize(x.mean(2))
+        return torch.cat([context, total], dim=1), bins.mean(1, keepdim=True) * marks
+
+    def _weigh_marks(self, x: Tensor) -> Tensor:
+        """Weights of the marks at each bin, shape ``(batch, n_marks, n_bins)``; they sum to 1 at each bin."""
+        return (self.mark_scores(nn.functional.gelu(self.mark_features(x))) + self.mark_places).softmax(1)
+
+    def uniform_attention(self) -> Tensor:
+        """Attention over bins, summed over the marks, where all bins weigh the same.
+
+        Returns
+        -------
+        Shape ``(n_bins,)``, sums to 1.
+        """
+        return self.places.new_full((self.n_bins,), 1 / self.n_bins)
+
+
+class _Residual(nn.Module):
+    """Normalisation, GELU, a dilated convolution of three bins and dropout, added to the input."""
+
+    def __init__(self, n_features: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(n_features)
+        self.convolution = nn.Conv1d(n_features, n_features, 3, padding=dilation, dilation=dilation)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Shape ``(batch, n_features, n_bins)`` in and out."""
+        return states + self.dropout(self.convolution(nn.functional.gelu(self.norm(states))))

@@ -1,0 +1,155 @@
+"""CpGs and transcription factors as sets: attention that reads, and numbers that sum up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ._attention import masked_softmax
+from ._summary import Standardize
+
+
+class CpGAttention(nn.Module):
+    r"""DNA methylation as a set of CpGs: a small network of each CpG, and several attentions over the valid ones.
+
+    CpG c with channels :math:`x_c` (level, position, …) becomes :math:`h_c`, by two layers; query k has weights
+    :math:`\mathrm{softmax}_c(w_k^\top h_c)` and reads the weighted mean of :math:`h_c`. Beside what is read stand the
+    number of CpGs (as a logarithm) and the mean of each channel. Order and padding do not matter, and there is no
+    recurrence.
+
+    Parameters
+    ----------
+    n_channels
+        Values of each CpG.
+    n_features
+        Features of each CpG and of what is read.
+    n_queries
+        Attentions over the CpGs.
+    dropout
+        Share of what is read that is dropped in training.
+
+    References
+    ----------
+    Zaheer et al., NeurIPS (2017), arXiv 1703.06114 (functions of sets); Ilse, Tomczak & Welling, ICML (2018), arXiv
+    1802.04712 (attention over sets).
+    """
+
+    def __init__(self, n_channels: int = 2, *, n_features: int = 16, n_queries: int = 4, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.n_context = n_features + n_channels + 1
+        self.embed = nn.Sequential(
+            nn.Linear(n_channels, 2 * n_features), nn.GELU(), nn.Linear(2 * n_features, n_features), nn.GELU()
+        )
+        self.scores = nn.Linear(n_features, n_queries)
+        self.dropout = nn.Dropout(dropout)
+        self.reduce = nn.Linear(n_queries * n_features, n_features)
+        self.standardize = Standardize(n_channels + 1)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Embed the CpGs of a batch of genes.
+
+        Parameters
+        ----------
+        x
+            Channels of each CpG, shape ``(batch, positions, n_channels)``.
+        mask
+            ``True`` at valid CpGs, shape ``(batch, positions)``; ``None``: all are.
+
+        Returns
+        -------
+        Context, shape ``(batch, n_context)``, and attention over CpGs as a mean over the queries, shape ``(batch,
+        positions)``: 0 on padding; a row sums to 1, or to 0 without any CpG.
+        """
+        mask = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
+        states = self.embed(x)
+        weights = masked_softmax(self.scores(states).transpose(1, 2), mask[:, None])
+        read = (weights @ states).flatten(1)
+        count = mask.sum(1, keepdim=True)
+        mean = (x * mask[..., None]).sum(1) / count.clamp(min=1)
+        summary = self.standardize(torch.cat([torch.log1p(count.to(x.dtype)), mean], dim=1))
+        context = nn.functional.gelu(self.reduce(self.dropout(read)))
+        return torch.cat([context, summary], dim=1), weights.mean(1)
+
+
+class TFAttention(nn.Module):
+    r"""Transcription factors at a gene as a set: attention over the bound ones, each with an embedding of its own.
+
+    TF t with channels :math:`x_t` (binding, mode, expression) becomes :math:`h_t = e_t + Wx_t`, with a learned
+    embedding :math:`e_t`; query k has weights :math:`\mathrm{softmax}_t(w_k^\top \tanh h_t)` over the bound TFs and
+    reads the weighted mean of :math:`h_t`. Beside what is read stand the number of bound TFs, the sum of each channel,
+    and the sum of the product of all channels: the net drive of activators and repressors that are expressed.
+
+    Parameters
+    ----------
+    n_tfs
+        Transcription factors.
+    n_channels
+        Values of each TF.
+    n_features
+        Features of each TF and of what is read.
+    n_queries
+        Attentions over the TFs.
+    dropout
+        Share of what is read that is dropped in training. Embeddings are many and genes few: this and weight decay
+        keep them small.
+
+    References
+    ----------
+    Ilse, Tomczak & Welling, ICML (2018), arXiv 1802.04712 (attention over sets).
+    """
+
+    def __init__(
+        self, n_tfs: int, n_channels: int = 3, *, n_features: int = 8, n_queries: int = 2, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.n_tfs = n_tfs
+        self.n_context = n_features + n_channels + 2
+        self.embedding = nn.Parameter(torch.randn(n_tfs, n_features) * 0.02)
+        self.project = nn.Linear(n_channels, n_features)
+        self.scores = nn.Linear(n_features, n_queries)
+        self.dropout = nn.Dropout(dropout)
+        self.reduce = nn.Linear(n_queries * n_features, n_features)
+        self.standardize = Standardize(n_channels + 2)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Embed the TFs of a batch of genes.
+
+        Parameters
+        ----------
+        x
+            Channels of all TFs, shape ``(batch, n_tfs, n_channels)``; all zero where a TF has no evidence.
+        mask
+            ``True`` where a TF has evidence, shape ``(batch, n_tfs)``; found from ``x`` when ``None``.
+
+        Returns
+        -------
+        Context, shape ``(batch, n_context)``, and attention as a mean over the queries, shape ``(batch, n_tfs)``: all
+        of it on bound TFs, and equal weights where none is bound; a row sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If TFs are not as many as the encoder was made for.
+        """
+        if x.shape[1] != self.n_tfs:
+            msg = f"Expected {self.n_tfs} TFs for each observation, got {x.shape[1]}."
+            raise ValueError(msg)
+        mask = (x != 0).any(-1) if mask is None else mask
+        row, tf = mask.nonzero(as_tuple=True)
+        values = x[row, tf]
+        states = self.embedding[tf] + self.project(values)
+        scores = self.scores(states.tanh())
+        n_obs, n_queries = len(x), scores.shape[1]
+        lowest = scores.new_full((n_obs, n_queries), -torch.inf)
+        peak = lowest.scatter_reduce(0, row[:, None].expand_as(scores), scores.detach(), "amax")
+        power = (scores - peak[row]).exp()
+        weights = power / power.new_zeros(n_obs, n_queries).index_add(0, row, power)[row]
+        read = states.new_zeros(n_obs, n_queries, states.shape[1])
+        read = read.index_add(0, row, weights[..., None] * states[:, None])
+        attention = x.new_full((n_obs, self.n_tfs), 1 / self.n_tfs) * ~mask.any(1, keepdim=True)
+        attention = attention.index_put((row, tf), weights.mean(1).to(x.dtype))
+        sums = torch.cat([torch.ones_like(values[:, :1]), values, values.prod(1, keepdim=True)], dim=1)
+        sums = x.new_zeros(n_obs, sums.shape[1]).index_add(0, row, sums)
+        summary = self.standardize(sums.sign() * sums.abs().log1p())
+        context = nn.functional.gelu(self.reduce(self.dropout(read.flatten(1))))
+        return torch.cat([context, summary], dim=1), attention

@@ -1,0 +1,94 @@
+"""The model of gated attentions: one interface with all models, and what it alone says."""
+
+from __future__ import annotations
+
+import mudata
+import numpy as np
+import pytest
+
+import epiattn as attn
+from epiattn.models import GatedAttention, RegulatoryModel
+
+QUICK = {"model": "gated_attention", "max_epochs": 2, "batch_size": 128}
+
+
+@pytest.fixture(scope="module")
+def fitted(simulated, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gated")
+    return attn.tl.fit(simulated, model_dir=folder, copy=True, **QUICK), folder
+
+
+def test_what_is_written(fitted):
+    mdata, _ = fitted
+    marks = list(mdata.uns["attn"]["channels"]["histone"])
+    assert mdata.obsm["X_attn"].shape == (400, 64)
+    sizes = [mdata.obsm[f"X_attn_{name}"].shape[1] for name in ("histone", "methylation", "tf")]
+    assert sizes == [48 + len(marks), 16 + 3, 8 + 5]
+    np.testing.assert_allclose(mdata.obsm["attn_modality"].to_numpy().mean(1), 1, rtol=1e-5)
+    histone = mdata["histone"].layers
+    np.testing.assert_allclose(histone["attn_attention"].sum(1), 1, rtol=1e-5)
+    per_mark = sum(histone[f"attn_attention_{mark}"] for mark in marks)
+    np.testing.assert_allclose(per_mark, histone["attn_attention"], rtol=1e-4)
+    n_cpg = mdata["methylation"].obs["n_cpg"].to_numpy()
+    np.testing.assert_allclose(mdata["methylation"].layers["attn_attention"].sum(1), n_cpg > 0, rtol=1e-5)
+    tfs = np.asarray(mdata["tf"].layers["attn_attention"].sum(1)).ravel() + mdata["tf"].obs["attn_unbound"].to_numpy()
+    np.testing.assert_allclose(tfs, 1, rtol=1e-5)
+    history = mdata.uns["attn"]["history"]
+    quantities = ("loss", "auc", "reconstruction", "expression")
+    assert set(history) == {f"{name}_{part}" for name in quantities for part in ("train", "validation")}
+
+
+def test_a_saved_model_gives_the_same(fitted):
+    mdata, folder = fitted
+    again = attn.tl.embed(mdata, folder, copy=True)
+    np.testing.assert_array_equal(again.obsm["X_attn"], mdata.obsm["X_attn"])
+    np.testing.assert_array_equal(again.obs["attn_score"], mdata.obs["attn_score"])
+    model = RegulatoryModel.load(folder)
+    assert isinstance(model, GatedAttention)
+    assert model.module.temperature != 1
+
+
+def test_the_seed_decides(fitted, simulated):
+    again = attn.tl.fit(simulated, copy=True, **QUICK)
+    np.testing.assert_array_equal(again.obsm["X_attn"], fitted[0].obsm["X_attn"])
+    other = attn.tl.fit(simulated, copy=True, seed=1, **QUICK)
+    assert not np.allclose(other.obsm["X_attn"], fitted[0].obsm["X_attn"])
+
+
+@pytest.mark.parametrize("modalities", [["histone"], ["methylation"], ["tf"], ["histone", "tf"]])
+def test_any_modalities_will_do(simulated, modalities):
+    mdata = mudata.MuData({name: simulated[name].copy() for name in modalities})
+    mdata.obs = simulated.obs.copy()
+    attn.tl.fit(mdata, **QUICK)
+    assert list(mdata.obsm["attn_modality"]) == modalities
+    assert np.isfinite(mdata.obsm["X_attn"]).all()
+
+
+def test_it_can_do_without_a_modality(simulated, tmp_path):
+    attn.tl.fit(simulated.copy(), model_dir=tmp_path, modality_dropout=0.3, **QUICK)
+    less = mudata.MuData({name: simulated[name].copy() for name in ("histone", "tf")})
+    less.obs = simulated.obs.copy()
+    attn.settings.verbosity = "error"
+    assert attn.tl.embed(less, tmp_path).obs["attn_score"].between(0, 1).all()
+
+
+def test_expression_is_a_target_too(simulated):
+    mdata = attn.tl.fit(simulated, target="expression", copy=True, **QUICK)
+    assert np.isfinite(mdata.obs["attn_score"]).all()
+    assert "expression_train" not in mdata.uns["attn"]["history"]
+
+
+def test_sizes_are_parameters(simulated):
+    mdata = attn.pp.split(simulated.copy())
+    GatedAttention.setup_mudata(mdata)
+    sizes = {"n_features": 6, "n_queries": 2, "n_blocks": 3, "n_features_methylation": 3, "n_features_tf": 2}
+    model = GatedAttention(mdata, n_latent=5, **sizes)
+    model.train(max_epochs=1)
+    assert model.get_latent_representation().shape == (400, 5)
+    assert model.get_latent_representation(modality="tf").shape == (400, 2 + 5)
+
+
+def test_it_learns(simulated):
+    mdata = attn.datasets.simulate(n_genes=800, cell_types=2, seed=1)
+    attn.tl.fit(mdata, model="gated_attention", max_epochs=8)
+    assert mdata.uns["attn"]["metrics"]["test"]["auc"] > 0.85
