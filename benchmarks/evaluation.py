@@ -57,7 +57,7 @@ def main() -> None:
 
 def simulated() -> mudata.MuData:
     """Six cell types that share their genes."""
-    return attn.datasets.simulate(n_genes=1_000, cell_types=6, seed=0)
+    return attn.datasets.simulate(n_genes=400, cell_types=6, seed=0)
 
 
 def print_benchmark(mdata: mudata.MuData, metrics: list[str] | None = None) -> None:

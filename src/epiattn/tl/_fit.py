@@ -62,7 +62,8 @@ def fit(
         MuData with at least one of the modalities ``histone`` (any ``histone*``), ``methylation`` and ``tf``, and
         with ``obs["label"]`` (or ``rna`` for ``target="expression"``); or a histone-only AnnData.
     model
-        Name of a model: ``"multi_attention"`` (default) or ``"kang2020"``.
+        Name of a model: ``"multi_attention"`` (default), ``"gated_attention"``, ``"kang2020"``, or a published one
+        that reads histone marks only: ``"hm_crnn"``, ``"attentive_chrome"``, ``"deep_chrome"``, ``"chromoformer"``.
     target
         ``"label"``: high or low expression; ``"expression"``: regression of ``mdata["rna"].X``.
     channels
