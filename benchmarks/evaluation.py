@@ -67,9 +67,9 @@ def print_benchmark(mdata: mudata.MuData, metrics: list[str] | None = None) -> N
     print(f"Intervals: {first['method'].iloc[0]}.\n")
     print(f"| | {metric} | less {best} | p | seconds |\n|---|---|---|---|---|")
     for row in first.itertuples():
-        value = between(row.value, row.low, row.high) if np.isfinite(row.value) else row.note
+        value = between(row.value, row.low, row.high, form=".4f") if np.isfinite(row.value) else row.note
         if np.isfinite(row.difference):
-            less = between(row.difference, row.difference_low, row.difference_high, sign="+")
+            less = between(row.difference, row.difference_low, row.difference_high, form="+.4f")
             print(f"| {row.model} | {value} | {less} | {row.p_value:.2g} | {row.seconds:.1f} |")
         else:
             print(f"| {row.model} | {value} | | | {row.seconds:.1f} |")
@@ -82,12 +82,12 @@ def print_benchmark(mdata: mudata.MuData, metrics: list[str] | None = None) -> N
         print(f"| {model} | " + " | ".join(between(row["value"], row["low"], row["high"]) for row in rows) + " |")
 
 
-def between(value: float, low: float, high: float, *, sign: str = "") -> str:
+def between(value: float, low: float, high: float, *, form: str = ".3f") -> str:
     """A number with its interval; empty where there is none."""
     if not np.isfinite(value):
         return ""
-    inside = f" ({low:{sign}.3f} to {high:{sign}.3f})" if np.isfinite(low) and low < high else ""
-    return f"{value:{sign}.3f}{inside}"
+    inside = f" ({low:{form}} to {high:{form}})" if np.isfinite(low) and low < high else ""
+    return f"{value:{form}}{inside}"
 
 
 def print_leakage(mdata: mudata.MuData) -> None:

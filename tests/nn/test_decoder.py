@@ -104,4 +104,4 @@ def test_mixed_observations_are_read_back_mixed() -> None:
     targets = {name: attended_mean(mixed[name], ATTENTION[name]) for name in BATCH}
     targets = {name: value if mixed[name].mask is None else half.of(value) for name, value in targets.items()}
     expected = torch.stack([(decoder(z)[name] - targets[name]).square().mean() for name in BATCH]).mean()
-    assert_close(decoder.loss(z, mixed, ATTENTION, half), expected)
+    assert_close(decoder.loss(z, mixed, ATTENTION, mixture=half), expected)

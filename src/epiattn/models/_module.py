@@ -200,7 +200,7 @@ class RegulatoryModule(BaseModuleClass):
         total = prediction
         if self.decoder is not None:
             parts["reconstruction"] = self.decoder.loss(
-                embedded["z"], embedded["scaled"], embedded["attention"], mixture
+                embedded["z"], embedded["scaled"], embedded["attention"], mixture=mixture
             )
             total = total + self.reconstruction * parts["reconstruction"]
         if self.expression_head is not None and EXPRESSION in tensors:

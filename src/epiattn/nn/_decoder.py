@@ -48,6 +48,7 @@ class AttendedDecoder(nn.Module):
         z: Tensor,
         batch: Mapping[str, ModalityBatch],
         attention: Mapping[str, Tensor],
+        *,
         mixture: Mixture | None = None,
     ) -> Tensor:
         """Mean squared error of the decoded channels where a modality was measured, averaged over the modalities.

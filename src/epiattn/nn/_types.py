@@ -36,12 +36,32 @@ class Mixture(NamedTuple):
     partner: Tensor
 
     def of(self, x: Tensor) -> Tensor:
-        """Mix the rows of ``x``, shape ``(batch, ...)``."""
+        """Mix rows.
+
+        Parameters
+        ----------
+        x
+            One row for each observation, shape ``(batch, ...)``.
+
+        Returns
+        -------
+        ``share`` of each row and the rest of its partner's, of the shape of ``x``.
+        """
         share = self.share.view(-1, *[1] * (x.ndim - 1))
         return share * x + (1 - share) * x[self.partner]
 
     def of_signal(self, modality: ModalityBatch) -> ModalityBatch:
-        """Mix the values of a modality where both observations were measured; lists, which have a mask, stay."""
+        """Mix the values of a modality.
+
+        Parameters
+        ----------
+        modality
+            Signal, or lists (of CpGs, TFs), which have a mask.
+
+        Returns
+        -------
+        The modality with mixed values where both observations were measured; lists as they are.
+        """
         if modality.mask is not None:
             return modality
         both = (modality.present & modality.present[self.partner]).view(-1, *[1] * (modality.values.ndim - 1))
