@@ -137,6 +137,14 @@ def test_what_is_done_is_not_done_again(mdata, tmp_path):
     assert CALLS[6:] == ["oracle"] * 3
 
 
+def test_another_version_does_it_anew(mdata, tmp_path, monkeypatch):
+    attn.tl.benchmark(mdata, models=["oracle"], n_folds=3, folder=tmp_path)
+    before = set(tmp_path.glob("*.npz"))
+    monkeypatch.setattr("epiattn.tl._jobs.version", lambda _: "9.9")
+    attn.tl.benchmark(mdata, models=["oracle"], n_folds=3, folder=tmp_path)
+    assert len(set(tmp_path.glob("*.npz")) - before) == len(before) == 3
+
+
 def test_a_second_run_replaces_the_first(mdata):
     attn.tl.benchmark(mdata, models=["oracle", "noisy"], n_folds=3)
     attn.tl.benchmark(mdata, models=["memory"], n_folds=2)

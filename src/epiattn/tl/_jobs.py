@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,7 +91,8 @@ def run_jobs(
     client
         A Dask client instead.
     folder
-        Where results are kept, so that another call goes on from there; ``None``: nowhere.
+        Where results are kept, so that another call goes on from there; ``None``: nowhere. Another version of the
+        package trains anew.
     tolerant
         Whether a model that cannot be trained on this object is a result (with the reason) instead of an error.
     """
@@ -98,7 +100,7 @@ def run_jobs(
     if n_jobs is None:
         n_jobs = min(os.cpu_count() or 1, len(jobs)) if mdata.n_obs >= _MANY and len(jobs) > 1 else 1
     with _place(folder) as place:
-        data = fingerprint(*_contents(mdata, setup))
+        data = fingerprint(version("epiattn"), *_contents(mdata, setup))
         source: MuData | Path = mdata
         if client is not None or n_jobs != 1:
             source = place / f"{data}.h5mu"
