@@ -94,7 +94,7 @@ def print_leakage(mdata: mudata.MuData) -> None:
     """What test genes share with training genes in a random split and in one by chromosome."""
     for by in ("random", "chrom"):
         print(f"\nby {by}\n")
-        print(attn.pp.leakage(attn.pp.split(mdata, by=by, copy=True)).round(4).to_markdown())
+        print(attn.pp.leakage(attn.pp.split(mdata, by=by, copy=True)).round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_gradients_of_tfs_are_right() -> None:
         context, attention = torch.func.functional_call(encoder, dict(zip(names, given, strict=True)), (x,))
         return torch.cat([context.flatten(), attention.flatten()])
 
-    torch.autograd.gradcheck(score, parameters)
+    assert torch.autograd.gradcheck(score, parameters)
 
 
 def test_no_tf_bound_anywhere() -> None:

@@ -179,8 +179,7 @@ class RegulatoryModule(BaseModuleClass):
         In training, observations may be mixed: ``mixture`` says how.
         """
         scaled, mixture = self.augmentation({name: self.scaling(name, value) for name, value in batch.items()})
-        embedded = self.network.embed(scaled) if mixture is None else self.network.embed(scaled, mixture)
-        return {**embedded, "scaled": scaled, "mixture": mixture}
+        return {**self.network.embed(scaled, mixture), "scaled": scaled, "mixture": mixture}
 
     def _get_generative_input(self, tensors: Batch, inference_outputs: dict[str, Any], **_: Any) -> dict[str, Tensor]:
         return {"z": inference_outputs["z"]}

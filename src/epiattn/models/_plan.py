@@ -90,10 +90,10 @@ class RegulatoryPlan(pl.LightningModule):
         losses, scores, targets = zip(*self._seen[part], strict=True)
         self._seen[part].clear()
         weights = np.array([len(target) for target in targets])
-        logged = {
-            name: float(np.average([float(batch.get(name, 0.0)) for batch in losses], weights=weights))
-            for name in dict.fromkeys(name for batch in losses for name in batch)
-        }
+        logged = {}
+        for name in dict.fromkeys(name for batch in losses for name in batch):  # a batch may know no expression
+            there = [i for i, batch in enumerate(losses) if name in batch]
+            logged[name] = float(np.average([float(losses[i][name]) for i in there], weights=weights[there]))
         logged[self.metric_name] = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
         self.log_dict({f"{name}_{part}": value for name, value in logged.items()}, prog_bar=True)
 
