@@ -82,6 +82,21 @@ def score(key: str) -> str:
     return f"{key}_score"
 
 
+def score_sd(key: str) -> str:
+    """Standard deviation of the score between the members of an ensemble, in ``obs``."""
+    return f"{score(key)}_sd"
+
+
+def low(key: str) -> str:
+    """Lower end of the interval of predicted expression, in ``obs``."""
+    return f"{key}_low"
+
+
+def high(key: str) -> str:
+    """Upper end of the interval of predicted expression, in ``obs``."""
+    return f"{key}_high"
+
+
 def fold(key: str) -> str:
     """The fold in which an observation was tested, in ``obs``."""
     return f"{key}_fold"

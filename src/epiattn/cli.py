@@ -165,6 +165,8 @@ def fit(
     model_dir: Annotated[Path | None, typer.Option(help="Folder to save the model in.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     per: Annotated[str | None, typer.Option(help="'cell_type': one model for each; default: one for all.")] = None,
+    n_models: Annotated[int, typer.Option(help="Models with seeds of their own, whose mean is taken.")] = 1,
+    interval: Annotated[float | None, typer.Option(help="Level of intervals around predicted expression.")] = None,
     key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "attn",
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
@@ -180,6 +182,8 @@ def fit(
         model_dir=model_dir,
         max_epochs=max_epochs,
         per=per,
+        n_models=n_models,
+        interval=interval,
         key_added=key_added,
         seed=seed,
     )
@@ -209,7 +213,9 @@ def embed(
 @app.command()
 def benchmark(
     data: Input,
-    models: Annotated[str, typer.Option(help="Names separated by commas; 'all', or 'baselines'.")] = "all",
+    models: Annotated[
+        str, typer.Option(help="Names separated by commas, such as 'gated_attention x5'; 'all'; 'baselines'.")
+    ] = "all",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; what is done is kept there.")] = Path(
         "epiattn-benchmark"
     ),

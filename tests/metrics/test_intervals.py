@@ -303,6 +303,8 @@ def test_every_metric_has_traits():
     numbers = {name for name in metrics.__all__ if callable(getattr(metrics, name)) and name[0].islower()}
     helpers = {
         "calibration_curve",
+        "conformal_half_width",
+        "coverage",
         "interval",
         "label_differs",
         "paired_difference",

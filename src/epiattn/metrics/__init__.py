@@ -2,6 +2,7 @@
 
 from ._binary import average_precision, mcc, roc_auc
 from ._calibration import CalibrationCurve, brier, calibration_curve, ece, temperature
+from ._conformal import conformal_half_width, coverage
 from ._differences import difference_correlation, sign_agreement
 from ._differing import differing_gene_auc, label_differs
 from ._gene_tables import WithinGene
@@ -19,6 +20,8 @@ __all__ = [
     "average_precision",
     "brier",
     "calibration_curve",
+    "conformal_half_width",
+    "coverage",
     "difference_correlation",
     "differing_gene_auc",
     "ece",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,10 @@ class Outputs:
         The observations.
     prediction
         Probability of high expression, or predicted expression, shape ``(n_obs,)``.
+    prediction_sd
+        Standard deviation of the prediction between several models; ``None`` of one model.
+    interval
+        Lower and upper ends of prediction intervals, shape ``(n_obs,)`` each; ``None``: there are none.
     latent
         Fused embedding, shape ``(n_obs, n_latent)``.
     contexts
@@ -70,6 +74,33 @@ class Outputs:
         joined._order = np.argsort(np.concatenate([rows for rows, _ in parts]))
         return joined
 
+    def average(self, others: Iterable[Outputs]) -> None:
+        """Put together what several models say of the same observations, one after the other.
+
+        Predictions, attention and modality weights become means; embeddings, whose coordinates mean something else in
+        each model, come side by side.
+        """
+        beside = {name: [values] for name, values in self._dense.items() if name.startswith(("latent", "context "))}
+        squares = np.zeros(len(self.prediction))
+        n = 1
+        for n, other in enumerate(others, 2):
+            before = self.prediction.copy()
+            for name, values in self._dense.items():
+                if name in beside:
+                    beside[name].append(other._dense[name])
+                else:
+                    _move_mean(values, other._dense[name], n)
+            squares += (other.prediction - before).astype(float) * (other.prediction - self.prediction)
+            for name, blocks in self._sparse.items():  # the same batches, and the same TFs are bound
+                for block, of_other in zip(blocks, other._sparse[name], strict=True):
+                    _move_mean(block.data, of_other.data, n)
+        self._dense |= {name: np.concatenate(values, axis=1) for name, values in beside.items()}
+        self._dense["prediction_sd"] = np.sqrt(squares / (n - 1)).astype(np.float32)
+
+    def add_interval(self, half_width: float) -> None:
+        """Give each prediction an interval of this half width."""
+        self._dense |= {"low": self.prediction - half_width, "high": self.prediction + half_width}
+
     def add(self, prediction: Tensor, embedding: Embedding, masks: Mapping[str, Tensor]) -> None:
         """Take the next batch."""
         rows = slice(self._n_seen, self._n_seen + len(prediction))
@@ -104,6 +135,14 @@ class Outputs:
         return self._dense["prediction"]
 
     @property
+    def prediction_sd(self) -> np.ndarray | None:
+        return self._dense.get("prediction_sd")
+
+    @property
+    def interval(self) -> tuple[np.ndarray, np.ndarray] | None:
+        return (self._dense["low"], self._dense["high"]) if "low" in self._dense else None
+
+    @property
     def latent(self) -> np.ndarray:
         return self._dense["latent"]
 
@@ -134,6 +173,11 @@ class Outputs:
     @property
     def unbound(self) -> dict[str, np.ndarray]:
         return {modality: self._dense[f"unbound {modality}"] for modality in self._columns}
+
+
+def _move_mean(mean: np.ndarray, value: np.ndarray, n: int) -> None:
+    """Make the mean of n - 1 values that of n, in place."""
+    mean += (value - mean) / n
 
 
 def _summed_over_marks(attention: np.ndarray) -> np.ndarray:

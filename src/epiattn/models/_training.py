@@ -129,7 +129,7 @@ class TrainingMixin:
                 **trainer_kwargs,
             )()
         self.best_epoch_ = best.epoch + 1
-        if self.target == "label" and (self._calibrates if calibrate is None else calibrate):
+        if self.calibrates(calibrate):
             self._calibrate(dataset, rows[k.VALIDATION], target)
         logger.info(
             "Epochs trained: %d. Kept: epoch %d, with a validation loss of %.4f.",
@@ -137,6 +137,20 @@ class TrainingMixin:
             best.epoch + 1,
             best.value,
         )
+
+    def calibrates(self: RegulatoryModel, calibrate: bool | None = None) -> bool:
+        """Whether probabilities are calibrated after the training.
+
+        Parameters
+        ----------
+        calibrate
+            As for :meth:`train`.
+
+        Returns
+        -------
+        What :meth:`train` does.
+        """
+        return self.target == "label" and (self._calibrates if calibrate is None else calibrate)
 
     @torch.inference_mode()
     def _calibrate(self: RegulatoryModel, dataset: RegulatoryDataset, rows: np.ndarray, target: np.ndarray) -> None:

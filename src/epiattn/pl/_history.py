@@ -23,8 +23,8 @@ _NAMES = {"loss": "Loss", "auc": "ROC AUC", "r2": "R²", "reconstruction": "Reco
 def history(mdata: MuData, *, key: str = "attn") -> Figure:
     """Loss and metric of every epoch, for training and validation.
 
-    The epoch whose weights were kept is marked. With one model per cell type there is a thin line for each, and a
-    thick one for their mean over the models that were still in training.
+    The epoch whose weights were kept is marked. With several models (one per cell type, or an ensemble) there is a thin
+    line for each, and a thick one for their mean over the models that were still in training.
 
     Parameters
     ----------
@@ -85,15 +85,15 @@ class _Run(NamedTuple):
 
 
 def _runs(record: Mapping[str, Any]) -> list[_Run]:
-    """The trainings of a record: one, or one for each cell type."""
+    """The trainings of a record: one, or one for each cell type and seed."""
     columns = {name: np.asarray(values) for name, values in record["history"].items()}
-    if "cell_type" not in columns:
+    if "epoch" not in columns:
         return [_Run(columns, record.get("best_epoch"))]
-    curves = {name: values for name, values in columns.items() if name not in ("cell_type", "epoch", "kept")}
+    curves = {name: values for name, values in columns.items() if name not in ("cell_type", "seed", "epoch", "kept")}
+    starts = np.flatnonzero(columns["epoch"] == 1)
     runs = []
-    for cell_type in dict.fromkeys(columns["cell_type"].astype(str)):
-        rows = columns["cell_type"].astype(str) == cell_type
-        kept = columns["epoch"][rows & columns["kept"].astype(bool)]
+    for rows in np.split(np.arange(len(columns["epoch"])), starts[1:]):
+        kept = columns["epoch"][rows][columns["kept"][rows].astype(bool)]
         runs.append(_Run({name: values[rows] for name, values in curves.items()}, int(kept[0])))
     return runs
 

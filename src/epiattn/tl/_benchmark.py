@@ -14,6 +14,7 @@ from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.pp._folds import folds as all_folds
 
 from ._cross_validate import out_of_fold, tested_in
+from ._ensemble import parse_name
 from ._fit import _sort_options
 from ._jobs import Setup, run_jobs
 from ._ownership import check_places, plain, remove_places
@@ -54,7 +55,9 @@ def benchmark(
         The object, as for :func:`fit`.
     models
         ``"all"`` (every registered model and baseline), ``"baselines"``, names of models and baselines, or a mapping
-        of names to their own options, such as ``{"kang2020": {"n_heads": 5}, "logistic": {}}``.
+        of names to their own options, such as ``{"kang2020": {"n_heads": 5}, "logistic": {}}``. A name such as
+        ``"gated_attention x5"`` is an ensemble of five; see ``n_models`` of :func:`fit`, and of
+        :func:`cross_validate` for its seeds.
     target
         ``"label"`` or ``"expression"``.
     by, n_folds, preset
@@ -103,10 +106,11 @@ def benchmark(
     import pandas as pd
 
     check_choice("target", target, MEASURES)
-    named = {name: {**(options if name in registered else {}), **own} for name, own in _choose(models).items()}
+    named = {name: {**({} if name in baselines else options), **own} for name, own in _choose(models).items()}
     for name, own in named.items():
-        if name in registered:
-            _sort_options(registered[name].load(), {**registered[name].options, **own})
+        if name not in baselines:
+            entry = registered[parse_name(name)[0]]
+            _sort_options(entry.load(), {**entry.options, **own})
     given, mdata = mdata, as_mudata(mdata)
     check_key(mdata, key_added)
     places = [f"obsm/{k.scores(key_added)}", f"obs/{k.fold(key_added)}"]
@@ -147,7 +151,7 @@ def _choose(models: str | Sequence[str] | Mapping[str, Mapping[str, Any]]) -> di
         chosen = {name: {} for name in baselines}
     else:
         chosen = {name: {} for name in ([models] if isinstance(models, str) else models)}
-    if unknown := [name for name in chosen if name not in {**registered, **baselines}]:
+    if unknown := [name for name in chosen if parse_name(name)[0] not in {**registered, **baselines}]:
         msg = f"models names {unknown}; known are the models {list(registered)} and the baselines {list(baselines)}."
         raise ValueError(msg)
     if not chosen:

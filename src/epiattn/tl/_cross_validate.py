@@ -13,6 +13,7 @@ from epiattn._registry import models
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.pp._folds import folds as all_folds
 
+from ._ensemble import check_n_models, name_of
 from ._fit import _sort_options
 from ._jobs import Job, Result, Setup, run_jobs
 from ._ownership import check_places, plain, remove_places
@@ -37,6 +38,7 @@ def cross_validate(
     seeds: Sequence[int] = (0,),
     channels: Mapping[str, Sequence[str]] | None = None,
     label_key: str = k.LABEL,
+    n_models: int = 1,
     key_added: str = "cv",
     n_jobs: int | None = None,
     client: Client | None = None,
@@ -63,6 +65,9 @@ def cross_validate(
         Each fold is trained once with each seed.
     channels, label_key
         As for :func:`fit`.
+    n_models
+        Train this many models instead of each, and take the mean of what they say; see :func:`fit`. For seed s their
+        seeds are those from ``s * n_models`` on, so that several seeds share none.
     key_added
         Prefix of everything that is written.
     n_jobs
@@ -104,6 +109,10 @@ def cross_validate(
     np.float64(0.9)
     """
     check_choice("target", target, MEASURES)
+    check_n_models(n_models)
+    if model not in models and n_models > 1:
+        msg = f"n_models={n_models} is for models, not for the baseline {model!r}."
+        raise ValueError(msg)
     if model in models:
         _sort_options(models[model].load(), {**models[model].options, **options})
     given, mdata = mdata, as_mudata(mdata, copy=copy)
@@ -113,15 +122,16 @@ def cross_validate(
     folds = all_folds(mdata, by=by, n_folds=n_folds, preset=preset)
     truth = Truth(mdata, target, label_key)
     setup = Setup(target, channels, label_key)
+    name = name_of(model, n_models)
     results = run_jobs(
-        mdata, {model: options}, folds, seeds, setup, n_jobs=n_jobs, client=client, folder=folder, tolerant=False
+        mdata, {name: options}, folds, seeds, setup, n_jobs=n_jobs, client=client, folder=folder, tolerant=False
     )
     remove_places(mdata, key_added)
-    scores = out_of_fold(results, folds, model)
+    scores = out_of_fold(results, folds, name)
     mdata.obs[k.score(key_added)] = scores
     mdata.obs[k.fold(key_added)] = tested_in(folds)
     record = {
-        "model": model,
+        "model": name,
         "target": target,
         "label_key": label_key,
         "by": by,

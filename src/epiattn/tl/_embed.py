@@ -58,7 +58,7 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
     """
     models = load_models(Path(model_dir))
     per = None if ALL in models else k.CELL_TYPE
-    model = next(iter(models.values()))
+    model = next(iter(models.values())).first
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     check_key(mdata, key_added)
     check_owned(mdata, key_added)

@@ -15,8 +15,10 @@ import numpy as np
 from epiattn import _keys as k
 from epiattn._registry import models
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
+from epiattn.metrics._conformal import check_level
 from epiattn.pp._split import ensure_split
 
+from ._ensemble import check_n_models, train_ensemble
 from ._groups import ALL, Models, parts_of, save_models
 from ._write import check_owned, setup_undone, write_results
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from epiattn.models import RegulatoryModel
+
+    from ._ensemble import Ensemble
 
 
 def fit(
@@ -37,7 +41,9 @@ def fit(
     seed: int = 0,
     key_added: str = "attn",
     model_dir: str | Path | None = None,
+    n_models: int = 1,
     per: str | None = None,
+    interval: float | None = None,
     copy: bool = False,
     **options: Any,
 ) -> MuData:
@@ -131,6 +137,8 @@ def fit(
     """
     if per is not None:
         check_choice("per", per, ["cell_type"])
+    check_n_models(n_models)
+    _check_interval(interval, target)
     model_class = models[model].load()
     model_options, train_options = _sort_options(model_class, {**models[model].options, **options})
     _check_folder(model_dir)
@@ -140,15 +148,24 @@ def fit(
 
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
-    trained: dict[str, RegulatoryModel] = {}
+    trained: dict[str, Ensemble] = {}
     outputs = []
     with setup_undone(model_class, mdata):
         for name, rows, part in parts_of(mdata, per):
-            with _seeded(seed), _named(name):
-                model_class.setup_mudata(part, channels=channels, label_key=label_key)
-                trained[name] = model_class(part, target=target, **model_options)
-                trained[name].train(split_key=split_key, **train_options)
-                outputs.append((rows, trained[name].run()))
+            with _named(name):
+                trained[name], found = train_ensemble(
+                    part,
+                    model_class,
+                    range(seed, seed + n_models),
+                    target=target,
+                    channels=channels,
+                    label_key=label_key,
+                    split_key=split_key,
+                    model_options=model_options,
+                    train_options=train_options,
+                    level=interval,
+                )
+                outputs.append((rows, found))
         record = {
             "model": model,
             "target": target,
@@ -156,6 +173,8 @@ def fit(
             "label_key": label_key,
             "split_key": split_key,
             "per": per,
+            **({"n_models": n_models} if n_models > 1 else {}),
+            "interval": interval,
             "model_options": model_options,
             "train_options": train_options,
             **_training_record(trained),
@@ -168,18 +187,18 @@ def fit(
 
 
 def _training_record(trained: Models) -> dict[str, Any]:
-    """The history and which epoch was kept; of several models one after the other, with cell type and epoch."""
-    histories = {
-        name: {metric: values[metric].to_numpy(dtype=float) for metric, values in model.history_.items()}
-        for name, model in trained.items()
-    }
-    if ALL in trained:
-        return {"best_epoch": trained[ALL].best_epoch_, "history": histories[ALL]}
+    """The history and which epoch was kept; of several models one after the other, with whose and which epoch it is."""
+    several = len(next(iter(trained.values())).members) > 1
     runs = []
-    for name, history in histories.items():
-        epoch = np.arange(1, len(history["loss_train"]) + 1)
-        cell_type = np.full(len(epoch), name, dtype=object)
-        runs.append({"cell_type": cell_type, "epoch": epoch, "kept": epoch == trained[name].best_epoch_, **history})
+    for name, ensemble in trained.items():
+        for seed, model in ensemble.members.items():
+            history = {metric: values[metric].to_numpy(dtype=float) for metric, values in model.history_.items()}
+            if ALL in trained and not several:
+                return {"best_epoch": model.best_epoch_, "history": history}
+            epoch = np.arange(1, len(history["loss_train"]) + 1)
+            whose = {} if ALL in trained else {"cell_type": np.full(len(epoch), name, dtype=object)}
+            whose |= {"seed": np.full(len(epoch), seed)} if several else {}
+            runs.append({**whose, "epoch": epoch, "kept": epoch == model.best_epoch_, **history})
     return {"history": {column: np.concatenate([run[column] for run in runs]) for column in runs[0]}}
 
 
@@ -215,6 +234,15 @@ def _check_folder(model_dir: str | Path | None) -> None:
         raise ValueError(msg)
 
 
+def _check_interval(level: float | None, target: str) -> None:
+    if level is None:
+        return
+    if target != "expression":
+        msg = f"interval={level!r} is for target='expression', not {target!r}: a label has a probability instead."
+        raise ValueError(msg)
+    check_level(level, "interval")
+
+
 @contextmanager
 def _named(cell_type: str) -> Iterator[None]:
     """Say in an error which cell type it is about."""
@@ -225,14 +253,3 @@ def _named(cell_type: str) -> Iterator[None]:
             raise
         msg = f"Cell type {cell_type!r}: {error}"
         raise ValueError(msg) from error
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed PyTorch, and leave its random state afterwards as it was."""
-    import torch
-
-    devices = list(range(torch.cuda.device_count()))
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield

@@ -12,16 +12,15 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn._compat import take
-from epiattn._logging import logger
+
+from ._ensemble import Ensemble
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from epiattn.models import RegulatoryModel
-
 ALL = ""  # the model of all observations
 _INDEX = "cell_types.json"  # folder of each cell type's model
-Models = Mapping[str, "RegulatoryModel"]
+Models = Mapping[str, Ensemble]
 
 
 def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, MuData]]:
@@ -52,26 +51,19 @@ def save_models(models: Models, folder: Path) -> None:
     """Save the one model in a folder, or each cell type's in a folder of its own; what was there is replaced."""
     if ALL in models:
         (folder / _INDEX).unlink(missing_ok=True)
-        _save(models[ALL], folder)
+        models[ALL].save(folder)
         return
-    (folder / "model.pt").unlink(missing_ok=True)
+    for own in ("model.pt", "ensemble.json"):
+        (folder / own).unlink(missing_ok=True)
     places = {name: quote(name, safe=" ") for name in models}
     for name, model in models.items():
-        _save(model, folder / places[name])
+        model.save(folder / places[name])
     (folder / _INDEX).write_text(json.dumps(places, indent=2) + "\n", encoding="utf-8")
 
 
-def _save(model: RegulatoryModel, folder: Path) -> None:
-    if (folder / "model.pt").exists():
-        logger.warning("Replacing the model in %s.", folder)
-    model.save(str(folder), overwrite=True)
-
-
-def load_models(folder: Path) -> dict[str, RegulatoryModel]:
+def load_models(folder: Path) -> dict[str, Ensemble]:
     """What :func:`save_models` saved."""
-    from epiattn.models import RegulatoryModel
-
     if not (folder / _INDEX).is_file():
-        return {ALL: RegulatoryModel.load(folder)}
+        return {ALL: Ensemble.load(folder)}
     places = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    return {name: RegulatoryModel.load(folder / place) for name, place in places.items()}
+    return {name: Ensemble.load(folder / place) for name, place in places.items()}

@@ -23,7 +23,8 @@ from epiattn._logging import logger
 from epiattn._modalities import find_channels
 from epiattn._registry import baselines, models
 
-from ._fit import _seeded, _sort_options
+from ._ensemble import parse_name, train_ensemble
+from ._fit import _sort_options
 from ._write import setup_undone
 
 if TYPE_CHECKING:
@@ -157,13 +158,23 @@ def _predict_baseline(mdata: MuData, name: str, seed: int, setup: Setup, options
 
 
 def _predict_model(mdata: MuData, name: str, seed: int, setup: Setup, options: Mapping[str, Any]) -> np.ndarray:
+    """Of an ensemble, no seed is used twice: the members of seed s have the seeds from s times their number on."""
+    name, n_models = parse_name(name)
     model_class = models[name].load()
     of_model, of_train = _sort_options(model_class, {**models[name].options, **options})
-    with setup_undone(model_class, mdata), _seeded(seed):
-        model_class.setup_mudata(mdata, channels=setup.channels, label_key=setup.label_key)
-        model = model_class(mdata, target=setup.target, **of_model)
-        model.train(split_key=_SPLIT, **{"enable_progress_bar": False, **of_train})
-        return model.predict()
+    with setup_undone(model_class, mdata):
+        _, outputs = train_ensemble(
+            mdata,
+            model_class,
+            range(seed * n_models, (seed + 1) * n_models),
+            target=setup.target,
+            channels=setup.channels,
+            label_key=setup.label_key,
+            split_key=_SPLIT,
+            model_options=of_model,
+            train_options={"enable_progress_bar": False, **of_train},
+        )
+    return outputs.prediction
 
 
 @contextmanager

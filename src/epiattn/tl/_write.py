@@ -36,13 +36,17 @@ def write_results(
     """Write what models say, each of some rows, under a key; an earlier run's results are replaced."""
     import pandas as pd
 
-    model = next(iter(models.values()))
+    model = next(iter(models.values())).first
     outputs = parts[0][1] if len(parts) == 1 else type(parts[0][1]).join(parts, mdata.obs_names)
     score = outputs.prediction
     weights = pd.DataFrame(outputs.modality_weights, index=mdata.obs_names, columns=list(model.channels))
     remove_places(mdata, key)
     values: dict[str, Any] = {f"obsm/{k.latent(key)}": outputs.latent, f"obsm/{k.modality_weights(key)}": weights}
     values[f"obs/{k.score(key)}"] = score
+    if outputs.prediction_sd is not None:
+        values[f"obs/{k.score_sd(key)}"] = outputs.prediction_sd
+    if outputs.interval is not None:
+        values |= dict(zip((f"obs/{k.low(key)}", f"obs/{k.high(key)}"), outputs.interval, strict=True))
     if model.target == "label":
         predicted = pd.Categorical.from_codes((score > 0.5).astype(int), categories=[k.LOW, k.HIGH])
         values[f"obs/{k.prediction(key)}"] = predicted
@@ -65,7 +69,7 @@ def write_results(
         "uniform_attention": model.uniform_attention,
         "attends": model.module.network.attends,
         "channels": {modality: list(names) for modality, names in model.channels.items()},
-        **_metrics(mdata, model, score, split_key, pooled=ALL in models),
+        **_metrics(mdata, model, outputs, split_key, pooled=ALL in models),
         "written": list(values),
         "versions": {name: version(name) for name in ("epiattn", "scvi-tools", "torch", "anndata", "mudata")},
     }
@@ -81,7 +85,7 @@ _METRICS: dict[str, dict[str, Callable[..., float]]] = {
 
 
 def _metrics(
-    mdata: MuData, model: RegulatoryModel, score: np.ndarray, split_key: str | None, *, pooled: bool
+    mdata: MuData, model: RegulatoryModel, outputs: Outputs, split_key: str | None, *, pooled: bool
 ) -> dict[str, Any]:
     """Metrics of each part of the split (or of all observations), and by cell type; empty where there is no truth.
 
@@ -98,7 +102,11 @@ def _metrics(
         parts = {part: (mdata.obs[split_key] == part).to_numpy() & np.isfinite(truth) for part in k.PARTS}
 
     def evaluate(rows: np.ndarray) -> dict[str, Any]:
-        values = {name: function(truth[rows], score[rows]) for name, function in _METRICS[model.target].items()}
+        values = {name: of(truth[rows], outputs.prediction[rows]) for name, of in _METRICS[model.target].items()}
+        if outputs.interval is not None:
+            low, high = (end[rows] for end in outputs.interval)
+            width = float((high - low).mean()) if rows.any() else np.nan
+            values |= {"coverage": metrics.coverage(truth[rows], low, high), "width": width}
         return {"n_obs": int(rows.sum()), **values}
 
     result: dict[str, Any] = {"metrics": {part: evaluate(rows) for part, rows in parts.items()}}
@@ -111,7 +119,7 @@ def _metrics(
         )
         result["metrics_by_cell_type"] = table
         if not pooled:
-            means = table.groupby("part", sort=False)[list(_METRICS[model.target])].mean()
+            means = table.drop(columns=["cell_type", "n_obs"]).groupby("part", sort=False).mean()
             for part, values in means.iterrows():
                 result["metrics"][part] |= values.to_dict()
     return result
@@ -120,7 +128,7 @@ def _metrics(
 def _places(mdata: MuData, key: str) -> list[str]:
     """All fields that a run may write, as in the record ``written``."""
     places = [f"obsm/{k.latent(key)}", f"obsm/{k.modality_weights(key)}", f"obs/{k.score(key)}"]
-    places.append(f"obs/{k.prediction(key)}")
+    places += [f"obs/{name(key)}" for name in (k.score_sd, k.low, k.high, k.prediction)]
     for modality in filter(kind, mdata.mod):
         places += [f"obsm/{k.context(key, modality)}", f"{modality}/layers/{k.attention(key)}"]
         marks = layer_names(mdata[modality])

@@ -1,0 +1,216 @@
+"""Models that differ in their seed alone, and answer together; one model is an ensemble of one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import expit, logit
+
+from epiattn import _keys as k
+from epiattn._logging import logger
+from epiattn._registry import models
+from epiattn.metrics import conformal_half_width, temperature
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from epiattn.models import RegulatoryModel
+    from epiattn.models._outputs import Outputs
+
+_MODEL = "model.pt"
+_RECORD = "ensemble.json"  # the members' folders, and what was learned from the validation part after their training
+
+
+class Ensemble:
+    """One or several trained models of the same kind.
+
+    Parameters
+    ----------
+    members
+        The models, by seed.
+    temperature
+        Logits of the mean probability are divided by it.
+    half_width
+        Half of the width of the intervals around predicted expression; ``None``: there are none.
+
+    References
+    ----------
+    Lakshminarayanan, Pritzel & Blundell, NeurIPS (2017), arXiv 1612.01474.
+    """
+
+    def __init__(
+        self, members: Mapping[int, RegulatoryModel], *, temperature: float = 1.0, half_width: float | None = None
+    ) -> None:
+        self.members = dict(members)
+        self.temperature, self.half_width = temperature, half_width
+
+    @property
+    def first(self) -> RegulatoryModel:
+        """The member to ask for what all have in common."""
+        return next(iter(self.members.values()))
+
+    def run(self, mdata: MuData | None = None) -> Outputs:
+        """What the members say of all observations, put together; one member after the other is run.
+
+        Parameters
+        ----------
+        mdata
+            The object; ``None``: the one that the members were trained on.
+        """
+        outputs = self.first.run(mdata)
+        if len(self.members) > 1:
+            rest = (member.run(mdata) for member in list(self.members.values())[1:])
+            outputs.average(rest)
+            if self.temperature != 1:
+                self._soften(outputs)
+        if self.half_width is not None:
+            outputs.add_interval(self.half_width)
+        return outputs
+
+    def calibrate(self, outputs: Outputs, truth: np.ndarray) -> None:
+        """Learn the temperature of the mean probability, from observations that no member learned from.
+
+        Parameters
+        ----------
+        outputs
+            Of :meth:`run`; the prediction is calibrated.
+        truth
+            Labels, shape ``(n_obs,)``; NaN where the observation is none of them.
+        """
+        known = np.isfinite(truth)
+        self.temperature = temperature(truth[known], _logit(outputs.prediction[known]))
+        self._soften(outputs)
+
+    def conform(self, outputs: Outputs, truth: np.ndarray, level: float) -> None:
+        """Learn the half width of intervals, from observations that no member learned from; they are added."""
+        known = np.isfinite(truth)
+        self.half_width = conformal_half_width(truth[known], outputs.prediction[known], level=level)
+        if np.isinf(self.half_width):
+            logger.warning(
+                "The validation part has %d observations, too few for intervals at level %g: they are infinite.",
+                known.sum(),
+                level,
+            )
+        outputs.add_interval(self.half_width)
+
+    def _soften(self, outputs: Outputs) -> None:
+        outputs.prediction[:] = expit(_logit(outputs.prediction) / self.temperature)
+
+    def save(self, folder: Path) -> None:
+        """Save in a folder, one model as ``model.save`` does, several in folders of their own; it is replaced."""
+        if (folder / _MODEL).exists() or (folder / _RECORD).exists():
+            logger.warning("Replacing the model in %s.", folder)
+        alone = len(self.members) == 1
+        places = {str(seed): "." if alone else f"seed_{seed}" for seed in self.members}
+        for old in (_MODEL, _RECORD):
+            (folder / old).unlink(missing_ok=True)
+        for member, place in zip(self.members.values(), places.values(), strict=True):
+            member.save(str(folder / place), overwrite=True)
+        if not alone or self.half_width is not None:
+            record = {"members": places, "temperature": self.temperature, "half_width": self.half_width}
+            (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Ensemble:
+        """What :meth:`save`, or ``model.save``, saved."""
+        from epiattn.models import RegulatoryModel
+
+        if not (folder / _RECORD).is_file():
+            return cls({0: RegulatoryModel.load(folder)})
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        members = {int(seed): RegulatoryModel.load(folder / place) for seed, place in record.pop("members").items()}
+        return cls(members, **record)
+
+
+def train_ensemble(
+    mdata: MuData,
+    model_class: type[RegulatoryModel],
+    seeds: Sequence[int],
+    *,
+    target: str,
+    channels: Mapping[str, Sequence[str]] | None,
+    label_key: str,
+    split_key: str,
+    model_options: Mapping[str, Any],
+    train_options: Mapping[str, Any],
+    level: float | None = None,
+) -> tuple[Ensemble, Outputs]:
+    """Train a model with each seed, one after the other, and run them.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    model_class
+        What to train.
+    seeds
+        One of each member.
+    target, channels, label_key, split_key, model_options, train_options
+        As for :func:`epiattn.tl.fit`.
+    level
+        Of the intervals; ``None``: none.
+    """
+    from epiattn.models._targets import split_rows
+
+    members = {}
+    model_class.setup_mudata(mdata, channels=channels, label_key=label_key)
+    for seed in seeds:
+        with seeded(seed):
+            model = model_class(mdata, target=target, **model_options)
+            model.train(split_key=split_key, **train_options)
+        members[seed] = model
+    ensemble = Ensemble(members)
+    with seeded(seeds[0]):  # a loader draws a number even where nothing is shuffled
+        outputs = ensemble.run()
+    calibrates = ensemble.first.calibrates(train_options.get("calibrate"))
+    if (len(members) > 1 and calibrates) or level is not None:
+        truth = np.asarray(ensemble.first.get_target())
+        validation = split_rows(mdata, truth, split_key)[k.VALIDATION]
+        held_out = np.full(mdata.n_obs, np.nan)
+        held_out[validation] = truth[validation]
+        if level is None:
+            ensemble.calibrate(outputs, held_out)
+        else:
+            ensemble.conform(outputs, held_out, level)
+    return ensemble, outputs
+
+
+def check_n_models(n_models: Any) -> None:
+    """Refuse what is no number of models."""
+    if isinstance(n_models, bool) or not isinstance(n_models, int | np.integer) or n_models < 1:
+        msg = f"n_models must be a whole number, 1 or more, not {n_models!r}."
+        raise ValueError(msg)
+
+
+def name_of(model: str, n_models: int) -> str:
+    """How an ensemble is called in tables and lists: ``"gated_attention x5"``."""
+    return model if n_models == 1 else f"{model} x{n_models}"
+
+
+def parse_name(name: str) -> tuple[str, int]:
+    """The model and the number of its members; the inverse of :func:`name_of`, for registered models only."""
+    found = re.fullmatch(r"(.+) x([2-9]|[1-9]\d+)", name)
+    return (found[1], int(found[2])) if found and found[1] in models else (name, 1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch, and leave its random state afterwards as it was."""
+    import torch
+
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _logit(probability: np.ndarray) -> np.ndarray:
+    """Finite also where a probability was rounded to 0 or 1."""
+    smallest = np.finfo(np.float32).eps / 2
+    return logit(np.clip(probability.astype(float), smallest, 1 - smallest))
