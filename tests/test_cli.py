@@ -53,6 +53,14 @@ def test_one_model_per_cell_type_under_another_key(tmp_path):
     assert "X_own" in mudata.read_h5mu(tmp_path / "fit.h5mu").obsm
 
 
+def test_an_ensemble_with_intervals(tmp_path):
+    run("simulate", "-o", tmp_path / "data.h5mu", "--n-genes", 100, "--cell-types", 1)
+    options = ("--n-models", 2, "--target", "expression", "--interval", 0.8, "--max-epochs", 1)
+    output = run("fit", tmp_path / "data.h5mu", "-o", tmp_path / "fit.h5mu", *options)
+    assert "coverage" in output
+    assert {"attn_score_sd", "attn_score_low", "attn_score_high"} <= set(mudata.read_h5mu(tmp_path / "fit.h5mu").obs)
+
+
 def test_benchmark_prints_the_table_and_writes_it(tmp_path):
     data = tmp_path / "data.h5mu"
     attn.datasets.simulate(n_genes=150, cell_types=2, n_tfs=5, max_cpgs=5).write_h5mu(data)

@@ -87,14 +87,14 @@ def score_sd(key: str) -> str:
     return f"{score(key)}_sd"
 
 
-def low(key: str) -> str:
+def score_low(key: str) -> str:
     """Lower end of the interval of predicted expression, in ``obs``."""
-    return f"{key}_low"
+    return f"{score(key)}_low"
 
 
-def high(key: str) -> str:
+def score_high(key: str) -> str:
     """Upper end of the interval of predicted expression, in ``obs``."""
-    return f"{key}_high"
+    return f"{score(key)}_high"
 
 
 def fold(key: str) -> str:

@@ -82,9 +82,14 @@ def fit(
         Prefix of everything that is written.
     model_dir
         Folder to save the model in, for :func:`embed`.
+    n_models
+        How many models to train: an ensemble. They are the same but for their seeds: ``seed``, ``seed + 1``, …
     per
         ``None`` (default): one model learns from all cell types, can be applied to others, and has one latent space.
         ``"cell_type"``: one model for each cell type, as published; their latent spaces are not comparable.
+    interval
+        Level of prediction intervals around predicted expression, such as 0.9: split-conformal ones, whose half width
+        comes from the residuals of the validation part. ``None``: none.
     copy
         Work on a copy.
     **options
@@ -95,13 +100,18 @@ def fit(
     The same object (a copy with ``copy=True``), with these fields written:
 
     ``obsm["X_attn"]``
-        regulatory latent space, shape ``(n_obs, n_latent)``
+        regulatory latent space, shape ``(n_obs, n_latent)``; those of several models side by side,
+        ``(n_obs, n_models * n_latent)``
     ``obsm["X_attn_histone"]``, ``obsm["X_attn_methylation"]``, ``obsm["X_attn_tf"]``
-        context vector of each modality
+        context vector of each modality; those of several models side by side
     ``obsm["attn_modality"]``
         DataFrame, weight of each modality in the fusion; 1 is uniform
     ``obs["attn_score"]``
-        probability of high expression, or predicted expression
+        probability of high expression, or predicted expression; the mean over the models
+    ``obs["attn_score_sd"]``
+        its standard deviation between the models (``n_models`` > 1 only)
+    ``obs["attn_score_low"]``, ``obs["attn_score_high"]``
+        ends of the interval (``interval`` only)
     ``obs["attn_prediction"]``
         predicted class, ``low`` or ``high`` (labels only)
     ``mdata["histone"].layers["attn_attention"]``
@@ -112,7 +122,8 @@ def fit(
         attention that each bound TF receives (CSR), and all unbound TFs together
     ``uns["attn"]``
         parameters, split, training history, versions, seed; ``metrics`` of each part of the split (the mean over the
-        cell types with ``per="cell_type"``), and ``metrics_by_cell_type``, a DataFrame
+        cell types with ``per="cell_type"``), and ``metrics_by_cell_type``, a DataFrame; with ``interval``, the
+        ``coverage`` (share of truths inside) and the mean ``width`` are among the metrics
     ``obs["split"]``
         the split, if there was none
 
@@ -121,11 +132,14 @@ def fit(
     TypeError
         If ``mdata`` is of another type, a layer is not numeric, or an option is unknown.
     ValueError
-        If the object is not as the data model says; the message names modality, layer and observations.
+        If the object is not as the data model says; the message names modality, layer and observations. If
+        ``n_models`` is no whole number from 1 on, or ``interval`` is not between 0 and 1 or asked of labels.
 
     References
     ----------
-    Kang, Lee, Lee & Kim, Front. Genet. 11:869 (2020), doi 10.3389/fgene.2020.00869.
+    Kang, Lee, Lee & Kim, Front. Genet. 11:869 (2020), doi 10.3389/fgene.2020.00869; Lakshminarayanan, Pritzel &
+    Blundell, NeurIPS (2017), arXiv 1612.01474 (ensembles); Lei, G'Sell, Rinaldo, Tibshirani & Wasserman, J. Am. Stat.
+    Assoc. 113:1094 (2018), doi 10.1080/01621459.2017.1307116 (split-conformal intervals).
 
     Examples
     --------
@@ -134,6 +148,12 @@ def fit(
     >>> mdata = attn.tl.fit(mdata, max_epochs=2)
     >>> mdata.obsm["X_attn"].shape
     (300, 105)
+
+    Three models, and intervals around their predictions:
+
+    >>> mdata = attn.tl.fit(mdata, target="expression", n_models=3, interval=0.9, max_epochs=2)
+    >>> bool((mdata.obs["attn_score_low"] < mdata.obs["attn_score"]).all())
+    True
     """
     if per is not None:
         check_choice("per", per, ["cell_type"])

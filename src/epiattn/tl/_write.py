@@ -46,7 +46,7 @@ def write_results(
     if outputs.prediction_sd is not None:
         values[f"obs/{k.score_sd(key)}"] = outputs.prediction_sd
     if outputs.interval is not None:
-        values |= dict(zip((f"obs/{k.low(key)}", f"obs/{k.high(key)}"), outputs.interval, strict=True))
+        values[f"obs/{k.score_low(key)}"], values[f"obs/{k.score_high(key)}"] = outputs.interval
     if model.target == "label":
         predicted = pd.Categorical.from_codes((score > 0.5).astype(int), categories=[k.LOW, k.HIGH])
         values[f"obs/{k.prediction(key)}"] = predicted
@@ -128,7 +128,7 @@ def _metrics(
 def _places(mdata: MuData, key: str) -> list[str]:
     """All fields that a run may write, as in the record ``written``."""
     places = [f"obsm/{k.latent(key)}", f"obsm/{k.modality_weights(key)}", f"obs/{k.score(key)}"]
-    places += [f"obs/{name(key)}" for name in (k.score_sd, k.low, k.high, k.prediction)]
+    places += [f"obs/{name(key)}" for name in (k.score_sd, k.score_low, k.score_high, k.prediction)]
     for modality in filter(kind, mdata.mod):
         places += [f"obsm/{k.context(key, modality)}", f"{modality}/layers/{k.attention(key)}"]
         marks = layer_names(mdata[modality])
