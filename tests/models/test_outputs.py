@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,23 @@ def test_parts_are_joined_by_their_rows(model):
     joined = arrays(Outputs.join(parts, mdata.obs_names))
     for name, expected in arrays(model.run()).items():
         np.testing.assert_allclose(joined[name], expected, atol=2e-6, err_msg=str(name))
+
+
+def test_averaging_holds_one_other_model_at_a_time(model):
+    alive = weakref.WeakSet()
+
+    def others():
+        for _ in range(3):
+            assert not alive
+            other = model.run()
+            alive.add(other)
+            yield other
+            del other
+
+    outputs = model.run()
+    outputs.average(others())
+    alone = arrays(model.run())
+    for name, array in arrays(outputs).items():
+        expected = np.hstack([alone[name]] * 4) if name[0] in ("latent", "contexts") else alone[name]
+        np.testing.assert_allclose(array, expected, atol=1e-6, err_msg=str(name))
+    np.testing.assert_allclose(outputs.prediction_sd, 0, atol=1e-6)

@@ -83,7 +83,8 @@ class Outputs:
         beside = {name: [values] for name, values in self._dense.items() if name.startswith(("latent", "context "))}
         squares = np.zeros(len(self.prediction))
         n = 1
-        for n, other in enumerate(others, 2):
+        for other in others:
+            n += 1
             before = self.prediction.copy()
             for name, values in self._dense.items():
                 if name in beside:
@@ -94,6 +95,7 @@ class Outputs:
             for name, blocks in self._sparse.items():  # the same batches, and the same TFs are bound
                 for block, of_other in zip(blocks, other._sparse[name], strict=True):
                     _move_mean(block.data, of_other.data, n)
+            del other  # before the next one is made
         self._dense |= {name: np.concatenate(values, axis=1) for name, values in beside.items()}
         self._dense["prediction_sd"] = np.sqrt(squares / (n - 1)).astype(np.float32)
 
