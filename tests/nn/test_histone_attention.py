@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from epiattn.nn import HistoneAttention
+from epiattn.nn._histone_attention import query_hills
 
 
 def randomise(module: nn.Module) -> None:
@@ -50,6 +52,7 @@ def test_equal_to_plain_loops() -> None:
     randomise(encoder)
     encoder.norm.running_mean.normal_()
     encoder.standardize.running_mean.normal_()
+    encoder.learn(torch.rand(50, 2, 6).double())
     x = torch.rand(1, 2, 6).double()
     x[0, 0, 2] = 0.0
     context, attention = encoder(x)
@@ -77,6 +80,16 @@ def norm(layer: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
     return scaled if layer.weight is None else scaled * layer.weight[:, None] + layer.bias[:, None]
 
 
+def levels(encoder: HistoneAttention, mark: int, x: torch.Tensor) -> list[torch.Tensor]:
+    """How far a mark fills each of its levels, level by level."""
+    knots = encoder.levels.knots[mark].tolist()
+    filled = []
+    for low, high in pairwise(knots):
+        limit = math.inf if high == knots[-1] else 1.0
+        filled.append(torch.tensor([min(max((value - low) / (high - low), 0.0), limit) for value in x.tolist()]))
+    return [each.double() for each in filled]
+
+
 def naive(encoder: HistoneAttention, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The docstring, step by step, for one gene."""
     act = nn.functional.gelu
@@ -85,7 +98,8 @@ def naive(encoder: HistoneAttention, x: torch.Tensor) -> tuple[torch.Tensor, tor
     marks = (conv(encoder.mark_scores, act(conv(encoder.mark_features, torch.cat([x, there])))) + encoder.mark_places).T
     marks = torch.stack([scores.exp() / scores.exp().sum() for scores in marks]).T
     gain = (1 + n_marks * marks) / 2
-    states = conv(encoder.stem, torch.cat([x * gain, there * gain])) + encoder.places
+    channels = [channel * gain[m] for m in range(n_marks) for channel in (*levels(encoder, m, x[m]), there[m])]
+    states = conv(encoder.stem, torch.stack(channels)) + encoder.places
     for block in encoder.blocks:
         states = states + conv(block.convolution, act(norm(block.norm, states)))
     states = act(norm(encoder.norm, states))
@@ -121,7 +135,7 @@ def test_it_knows_where_a_peak_is() -> None:
 
     nn.init.zeros_(encoder.query_places)
     assert difference() < 1e-6
-    nn.init.normal_(encoder.query_places)
+    encoder.query_places.data = query_hills(4, 10)
     assert difference() > 1e-3
     nn.init.zeros_(encoder.query_places)
     nn.init.normal_(encoder.places)
@@ -133,6 +147,26 @@ def test_a_signal_of_zero_is_told_from_a_low_one() -> None:
     encoder = HistoneAttention(1, 5).eval()
     low, none = torch.full((1, 1, 5), 1e-6), torch.zeros(1, 1, 5)
     assert (encoder(low)[0] - encoder(none)[0]).abs().max() > 1e-3
+
+
+@given(st.integers(1, 20), st.integers(1, 60))
+def test_hills_of_queries(n_queries: int, n_bins: int) -> None:
+    hills = query_hills(n_queries, n_bins)
+    assert hills.shape == (n_queries, n_bins)
+    assert_close(hills, hills.flip(0, 1))  # what is upstream of one query is downstream of another
+    assert (hills >= -4).all()
+    top = hills.argmax(1).diff()
+    assert (top >= 0).all()  # in the order of the bins, one hill each
+    slope = hills.diff(dim=1).sign()
+    assert (slope.diff(dim=1) <= 0).all() or (hills.min() < -3.9)
+
+
+def test_hills_are_narrow_at_the_tss() -> None:
+    hills = query_hills(8, 40)
+    assert hills.argmax(1).tolist() == [3, 13, 17, 19, 20, 22, 26, 35]  # the tops of the outer two lie between bins
+    wide = (hills > -1).sum(1).tolist()
+    assert wide == sorted(wide[:4], reverse=True) + sorted(wide[4:])
+    assert wide[0] > 3 * wide[3]
 
 
 def test_wrong_sizes_are_named() -> None:

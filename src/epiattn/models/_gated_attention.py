@@ -35,7 +35,7 @@ class GatedAttention(RegulatoryModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
-    n_features, n_queries, kernel_size, n_blocks
+    n_features, n_queries, n_levels, kernel_size, n_blocks
         Of the encoder of histone marks; see :class:`~epiattn.nn.HistoneAttention`.
     n_features_methylation, n_features_tf
         Features of each CpG and of each TF.
@@ -53,6 +53,9 @@ class GatedAttention(RegulatoryModel):
         and little else.
     expression_weight
         Weight of a second target beside the labels: the expression, where ``mdata["rna"]`` holds it. 0: none.
+    label_noise
+        Scale of the error of the expression that the labels come from, in its units (``mdata["rna"].X``): genes near
+        the threshold count as high with a probability, not as high or low. 0: none.
     mixup
         Training mixes two observations in shares from a beta distribution with this parameter (1: uniform); 0: none.
         Not with the losses ``"focal"`` and ``"pairwise"``, which need labels of 0 and 1.
@@ -89,6 +92,7 @@ class GatedAttention(RegulatoryModel):
         normalization: str = "log1p",
         n_features: int = 48,
         n_queries: int = 8,
+        n_levels: int = 4,
         kernel_size: int = 5,
         n_blocks: int = 2,
         n_features_methylation: int = 16,
@@ -99,7 +103,8 @@ class GatedAttention(RegulatoryModel):
         modality_dropout: float = 0.0,
         reconstruction: float = 0.5,
         expression_weight: float = 0.3,
-        mixup: float = 1.0,
+        label_noise: float = 0.2,
+        mixup: float = 0.3,
         gain_noise: float = 0.1,
     ) -> None:
         super().__init__(mdata, registry)
@@ -112,6 +117,7 @@ class GatedAttention(RegulatoryModel):
                     n_positions,
                     n_features=n_features,
                     n_queries=n_queries,
+                    n_levels=n_levels,
                     kernel_size=kernel_size,
                     n_blocks=n_blocks,
                     dropout=dropout,
@@ -130,6 +136,7 @@ class GatedAttention(RegulatoryModel):
             normalization=normalization,
             reconstruction=reconstruction,
             expression_weight=expression_weight,
+            label_noise=label_noise,
             mixup=mixup,
             gain_noise=gain_noise,
         )

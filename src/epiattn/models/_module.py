@@ -40,6 +40,10 @@ NORMALIZATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+#: Observations that encoders are shown before training, at most.
+_N_LOOKED_AT = 4_096
+
+
 class InputScaling(nn.Module):
     """Normalisation as a part of the model: new data gets exactly the treatment that the training data got.
 
@@ -138,8 +142,11 @@ class RegulatoryModule(BaseModuleClass):
         Weight of the error with which the attended signal is read back from the latent space; 0: none.
     expression_weight
         Weight of the loss of the expression, as a second target beside labels, where it is known; 0: none.
+    label_noise
+        Scale of the error of the expression that labels come from; see :func:`soften_labels`. 0: none. Labels are
+        softened, and observations mixed, where the loss takes targets between 0 and 1.
     mixup, gain_noise
-        See :class:`Augmentation`. Observations are mixed where the loss takes targets between 0 and 1.
+        See :class:`Augmentation`.
     """
 
     def __init__(
@@ -152,6 +159,7 @@ class RegulatoryModule(BaseModuleClass):
         normalization: str,
         reconstruction: float = 0.0,
         expression_weight: float = 0.0,
+        label_noise: float = 0.0,
         mixup: float = 0.0,
         gain_noise: float = 0.0,
     ) -> None:
@@ -162,6 +170,10 @@ class RegulatoryModule(BaseModuleClass):
         self.decoder = AttendedDecoder(network.n_latent, n_channels) if reconstruction > 0 else None
         self.target = target
         self.loss_function = LOSSES[target][loss or next(iter(LOSSES[target]))]
+        if not label_noise >= 0:
+            msg = f"label_noise must be 0 or more, not {label_noise}."
+            raise ValueError(msg)
+        self.label_noise = label_noise if self.loss_function is bce_loss else 0.0
         mixable = self.loss_function in (bce_loss, huber_loss)
         self.augmentation = Augmentation(mixup=mixup if mixable else 0.0, gain_noise=gain_noise)
         #: Scores are divided by it before they become probabilities.
@@ -169,6 +181,22 @@ class RegulatoryModule(BaseModuleClass):
         self.register_buffer("temperature", torch.ones(()))
         self.expression_weight = expression_weight if target == "label" else 0.0
         self.expression_head = nn.Linear(network.n_latent, 1) if self.expression_weight > 0 else None
+
+    def learn_inputs(self, stores: Mapping[str, Store], rows: np.ndarray) -> None:
+        """Learn the scales of all channels, and what encoders need to know of the signal, before training.
+
+        Parameters
+        ----------
+        stores
+            The modalities.
+        rows
+            Training observations.
+        """
+        self.scaling.fit(stores, rows)
+        some = torch.from_numpy(rows[:: -(-len(rows) // _N_LOOKED_AT)])
+        for name, encoder in self.network.encoders.items():
+            if hasattr(encoder, "learn"):
+                encoder.learn(self.scaling(name, stores[name].cut(some)).values)
 
     def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Batch]:
         return {"batch": {name: tensors[name] for name in self.scaling.modalities if name in tensors}}

@@ -80,7 +80,7 @@ class RegulatoryPlan(pl.LightningModule):
     def _step(self, batch: Batch, part: str) -> Tensor:
         embedded, outputs, loss_output = self.module(batch)
         losses = {name: value.detach() for name, value in loss_output.extra_metrics.items()}
-        target = batch[TARGET]
+        target = batch[TARGET].round() if self.module.target == "label" else batch[TARGET]
         if (mixture := embedded["mixture"]) is not None:  # a mixed gene counts as what most of it is
             target = torch.where(mixture.share < 0.5, target[mixture.partner], target)
         self._seen[part].append((losses, outputs["score"].detach(), target))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
 
 from epiattn import _keys as k
 
@@ -29,6 +30,41 @@ def encode_labels(values: np.ndarray) -> np.ndarray:
         msg = f"Labels must be {k.LOW!r} or {k.HIGH!r} (or missing), found {unknown[:5]}."
         raise ValueError(msg)
     return np.where(missing, np.nan, (names == k.HIGH).astype(float))
+
+
+def soften_labels(target: np.ndarray, expression: np.ndarray, groups: np.ndarray, *, noise: float) -> np.ndarray:
+    """Probabilities that genes are high, given that their expression was measured with an error.
+
+    Labels come from a threshold, and a gene a little above it says little more than one a little below. The error has
+    a logistic distribution, so that a gene with expression e is high with probability
+    :math:`1 / (1 + \\exp((t - e) / \\mathrm{noise}))`. The threshold t of a group lies half way between its highest
+    low and its lowest high gene; where these overlap, the labels are no threshold of this expression, and stay.
+
+    Parameters
+    ----------
+    target
+        1 for high, 0 for low, NaN where missing; shape ``(n_obs,)``.
+    expression
+        NaN where missing; shape ``(n_obs,)``.
+    groups
+        Observations that share a threshold have the same value, such as their cell type; shape ``(n_obs,)``.
+    noise
+        Scale of the error, in the units of the expression.
+
+    Returns
+    -------
+    Shape ``(n_obs,)``; above 0.5 for high, below for low.
+    """
+    soft = target.astype(float)
+    known = np.isfinite(target) & np.isfinite(expression)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(known & (groups == group))
+        low, high = (expression[rows[target[rows] == value]] for value in (0, 1))
+        if len(low) and len(high) and low.max() < high.min():
+            distance = (expression[rows] - (low.max() + high.min()) / 2) / noise
+            side = np.where(target[rows] == 1, 1, -1)
+            soft[rows] = expit(side * np.maximum(side * distance, 1e-3))
+    return soft
 
 
 def split_rows(mdata: MuData, target: np.ndarray, split_key: str) -> dict[str, np.ndarray]:

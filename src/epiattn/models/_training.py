@@ -22,7 +22,7 @@ from epiattn.metrics import temperature
 
 from ._loader import RegulatoryDataModule, RegulatoryDataset, make_loader, to_numpy
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
-from ._targets import check_classes, split_rows
+from ._targets import check_classes, soften_labels, split_rows
 from ._threads import one_thread
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ class TrainingMixin:
         if self.target == "label":
             check_classes(target, rows)
         expression = self._second_target(mdata, rows[k.TRAIN])
-        dataset = self._dataset(mdata, target=target, expression=expression, stack=stack)
+        dataset = self._dataset(mdata, target=self._softened(mdata, target), expression=expression, stack=stack)
         if not self.is_trained_:
-            self.module.scaling.fit(dataset.stores or dataset.stack(), rows[k.TRAIN])
+            self.module.learn_inputs(dataset.stores or dataset.stack(), rows[k.TRAIN])
         _, _, device = parse_device_args(accelerator, devices, return_device="torch")
         dataset.load_on(device, load=load_on_device)
         if max_epochs is None:
@@ -162,6 +162,13 @@ class TrainingMixin:
             ]
         found = temperature(target[rows], np.concatenate(scores))
         self.module.temperature.fill_(found)
+
+    def _softened(self: RegulatoryModel, mdata: MuData, target: np.ndarray) -> np.ndarray:
+        """Labels as probabilities, where the model allows for errors of the expression that they come from."""
+        if not self.module.label_noise or k.RNA not in mdata.mod:
+            return target
+        groups = mdata.obs[k.CELL_TYPE].astype(str).to_numpy() if k.CELL_TYPE in mdata.obs else np.zeros(len(target))
+        return soften_labels(target, expression_of(mdata), groups, noise=self.module.label_noise)
 
     def _second_target(self: RegulatoryModel, mdata: MuData, train: np.ndarray) -> np.ndarray | None:
         """Expression with mean 0 and standard deviation 1 on the training part, where the model learns from it."""

@@ -10,6 +10,7 @@ from ._fusion import GatedFusion, MultiAttentionFusion
 from ._heads import ScoreHead
 from ._histone import HistoneCRNN
 from ._histone_attention import HistoneAttention
+from ._levels import SignalLevels
 from ._losses import bce_loss, focal_loss, huber_loss, pairwise_loss
 from ._methylation import MethylationRNN
 from ._network import RegulatoryNetwork
@@ -48,6 +49,7 @@ __all__ = [
     "RegulationTransformer",
     "RegulatoryNetwork",
     "ScoreHead",
+    "SignalLevels",
     "TFAttention",
     "TFSelfAttention",
     "TransformerLayer",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+from ._levels import SignalLevels
 from ._summary import Standardize
 
 
@@ -12,14 +15,15 @@ class HistoneAttention(nn.Module):
     r"""Several attentions over the bins that know where they look, after marks were weighed at each bin.
 
     At each bin, :math:`\beta_{mp} = \mathrm{softmax}_m` of a small convolution of all marks and a learned score of the
-    place weighs the marks: mark m enters as :math:`(1 + M\beta_{mp})/2` times its signal. A convolution and residual
-    dilated ones give each bin features :math:`h_p`, to which learned features of the place are added. Query k has
-    weights :math:`\alpha^{(k)}_p = \mathrm{softmax}_p(w_k^\top h_p + b_{kp})`, with a learned score :math:`b_{kp}` of
-    the place, and reads :math:`\sum_p \alpha^{(k)}_p V h_p`. What the queries read is reduced to ``n_features``; the
-    mean signal of each mark is put beside it. The attention of mark m and bin p is
+    place weighs the marks: mark m enters as :math:`(1 + M\beta_{mp})/2` times its :class:`SignalLevels`. A linear map
+    of each bin by itself and residual dilated convolutions give it features :math:`h_p`, to which learned features of
+    the place are added. Query k has weights
+    :math:`\alpha^{(k)}_p = \mathrm{softmax}_p(w_k^\top h_p + b_{kp})`, with a learned score :math:`b_{kp}` of the
+    place, and reads :math:`\sum_p \alpha^{(k)}_p V h_p`. What the queries read is reduced to ``n_features``; the mean
+    signal of each mark is put beside it. The attention of mark m and bin p is
     :math:`\beta_{mp}\,\frac1K\sum_k\alpha^{(k)}_p`.
 
-    A signal of 0 (no peak, no read) is told from a low one by a second channel of each mark.
+    Scores of places start as smooth hills, from narrow ones at the TSS to wide ones far away (:func:`query_hills`).
 
     Parameters
     ----------
@@ -31,8 +35,10 @@ class HistoneAttention(nn.Module):
         Features of each bin and of what is read.
     n_queries
         Attentions over the bins.
+    n_levels
+        Levels into which the signal of a mark is cut; see :class:`SignalLevels`.
     kernel_size
-        Bins under the first convolution; odd.
+        Bins from which the weights of marks are found; odd.
     n_blocks
         Residual convolutions of three bins, 1, 2, 4, … apart.
     dropout
@@ -51,6 +57,7 @@ class HistoneAttention(nn.Module):
         *,
         n_features: int = 48,
         n_queries: int = 8,
+        n_levels: int = 4,
         kernel_size: int = 5,
         n_blocks: int = 2,
         dropout: float = 0.5,
@@ -66,12 +73,13 @@ class HistoneAttention(nn.Module):
         self.mark_scores = nn.Conv1d(4 * n_marks, n_marks, 1)
         self.mark_places = nn.Parameter(torch.zeros(n_marks, n_bins))
         nn.init.zeros_(self.mark_scores.weight)
-        self.stem = nn.Conv1d(2 * n_marks, n_features, kernel_size, padding=padding)
+        self.levels = SignalLevels(n_marks, n_levels)
+        self.stem = nn.Conv1d(self.levels.n_channels, n_features, 1)
         self.places = nn.Parameter(torch.zeros(n_features, n_bins))
         self.blocks = nn.ModuleList(_Residual(n_features, 2**i, dropout / 5) for i in range(n_blocks))
         self.norm = nn.BatchNorm1d(n_features)
         self.query_scores = nn.Conv1d(n_features, n_queries, 1)
-        self.query_places = nn.Parameter(torch.randn(n_queries, n_bins) / 2)
+        self.query_places = nn.Parameter(query_hills(n_queries, n_bins))
         self.value = nn.Conv1d(n_features, n_features, 1)
         self.dropout = nn.Dropout(dropout)
         self.reduce = nn.Linear(n_queries * n_features, n_features)
@@ -101,10 +109,10 @@ class HistoneAttention(nn.Module):
             expected = (self.n_marks, self.n_bins)
             msg = f"Expected (n_marks, n_bins) = {expected} for each observation, got {tuple(x.shape[1:])}."
             raise ValueError(msg)
-        there = (x > 0).to(x.dtype)
-        marks = self._weigh_marks(torch.cat([x, there], dim=1))
+        levels = self.levels(x)
+        marks = self._weigh_marks(torch.cat([x, levels[:, :, -1]], dim=1))
         gain = (1 + self.n_marks * marks) / 2
-        states = self.stem(torch.cat([x * gain, there * gain], dim=1)) + self.places
+        states = self.stem((levels * gain[:, :, None]).flatten(1, 2)) + self.places
         for block in self.blocks:
             states = block(states)
         states = nn.functional.gelu(self.norm(states))
@@ -118,6 +126,16 @@ class HistoneAttention(nn.Module):
         """Weights of the marks at each bin, shape ``(batch, n_marks, n_bins)``; they sum to 1 at each bin."""
         return (self.mark_scores(nn.functional.gelu(self.mark_features(x))) + self.mark_places).softmax(1)
 
+    def learn(self, values: Tensor) -> None:
+        """Learn what depends on the range of the signal, before training.
+
+        Parameters
+        ----------
+        values
+            Scaled signal of training observations, shape ``(n_obs, n_marks, n_bins)``.
+        """
+        self.levels.learn(values)
+
     def uniform_attention(self) -> Tensor:
         """Attention over bins, summed over the marks, where all bins weigh the same.
 
@@ -126,6 +144,29 @@ class HistoneAttention(nn.Module):
         Shape ``(n_bins,)``, sums to 1.
         """
         return self.places.new_full((self.n_bins,), 1 / self.n_bins)
+
+
+def query_hills(n_queries: int, n_bins: int) -> Tensor:
+    """Scores of places from which queries start: one hill each, dense and narrow at the TSS, sparse and wide far away.
+
+    Parameters
+    ----------
+    n_queries
+        Queries.
+    n_bins
+        Bins of the window, with the TSS in its middle.
+
+    Returns
+    -------
+    Shape ``(n_queries, n_bins)``: from 0 at the top of a hill to -4 far from it, so that all places stay in reach.
+    """
+    half = n_bins / 2
+    side = torch.linspace(-1, 1, n_queries) if n_queries > 1 else torch.zeros(1)
+    distance = 0.8 * ((half + 1) ** side.abs() - 1)  # steps that grow with the distance
+    centre = (half + side.sign() * distance)[:, None]
+    width = 1 + distance[:, None] / 4
+    bins = torch.arange(n_bins) + 0.5
+    return torch.log(torch.exp(-(((bins - centre) / width) ** 2) / 2) + math.exp(-4))
 
 
 class _Residual(nn.Module):

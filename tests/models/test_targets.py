@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+import epiattn as attn
+from epiattn.models._targets import soften_labels
+
+
+def test_labels_are_softened_by_hand() -> None:
+    expression = np.array([0.0, 1.0, 3.0, 5.0, 9.0, np.nan])
+    target = np.array([0, 0, 1, 1, np.nan, 1])
+    soft = soften_labels(target, expression, np.zeros(6), noise=2.0)
+    np.testing.assert_allclose(soft, [expit(-1), expit(-0.5), expit(0.5), expit(1.5), np.nan, 1])  # threshold 2
+
+
+def test_each_group_has_its_threshold() -> None:
+    expression = np.array([0.0, 2.0, 10.0, 12.0])
+    soft = soften_labels(np.array([0, 1, 0, 1]), expression, np.array(["a", "a", "b", "b"]), noise=1.0)
+    np.testing.assert_allclose(soft, expit([-1, 1, -1, 1]))
+
+
+def test_labels_that_are_no_threshold_stay() -> None:
+    expression = np.array([0.0, 5.0, 4.0, 9.0])
+    target = np.array([0.0, 0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(soften_labels(target, expression, np.zeros(4), noise=1.0), target)
+    one_class = np.ones(4)
+    np.testing.assert_array_equal(soften_labels(one_class, expression, np.zeros(4), noise=1.0), one_class)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=30), st.floats(-10, 10), st.floats(0.01, 5))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_sides_and_order_stay(expression: list[float], threshold: float, noise: float) -> None:
+    values = np.array(expression)
+    target = (values > threshold).astype(float)
+    soft = soften_labels(target, values, np.zeros(len(values)), noise=noise)
+    assert ((soft > 0.5) == (target == 1)).all()
+    assert (np.diff(soft[np.argsort(values)]) >= -1e-12).all()
+
+
+def test_the_model_learns_from_soft_labels_where_expression_is_known(simulated, monkeypatch) -> None:
+    seen = []
+
+    def remember(*args, **kwargs):
+        seen.append((soften_labels(*args, **kwargs), kwargs["noise"]))
+        return seen[-1][0]
+
+    monkeypatch.setattr("epiattn.models._training.soften_labels", remember)
+    quick = {"model": "gated_attention", "max_epochs": 1, "copy": True}
+    soft = attn.tl.fit(simulated, **quick)
+    (labels, noise), high = seen.pop(), (simulated.obs["label"] == "high").to_numpy()
+    assert noise == 0.2
+    assert ((labels > 0.5) == high).all()
+    assert len(np.unique(labels)) > 100
+    assert soft.uns["attn"]["metrics"]["test"]["auc"] > 0.5
+    attn.tl.fit(simulated, label_noise=0, **quick)
+    attn.tl.fit(simulated, loss="focal", **quick)
+    attn.tl.fit(simulated[:, :].copy(), target="expression", **quick)
+    assert not seen
+    with pytest.raises(ValueError, match="label_noise must be 0 or more, not -1"):
+        attn.tl.fit(simulated, label_noise=-1, **quick)
