@@ -99,7 +99,8 @@ class TrainingMixin:
         if self.target == "label":
             check_classes(target, rows)
         expression = self._second_target(mdata, rows[k.TRAIN])
-        dataset = self._dataset(mdata, target=self._softened(mdata, target), expression=expression, stack=stack)
+        softened = self._soften(mdata, target, np.concatenate([rows[k.TRAIN], rows[k.VALIDATION]]))
+        dataset = self._dataset(mdata, target=softened, expression=expression, stack=stack)
         if not self.is_trained_:
             self.module.learn_inputs(dataset.stores or dataset.stack(), rows[k.TRAIN])
         _, _, device = parse_device_args(accelerator, devices, return_device="torch")
@@ -163,12 +164,15 @@ class TrainingMixin:
         found = temperature(target[rows], np.concatenate(scores))
         self.module.temperature.fill_(found)
 
-    def _softened(self: RegulatoryModel, mdata: MuData, target: np.ndarray) -> np.ndarray:
+    def _soften(self: RegulatoryModel, mdata: MuData, target: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Labels as probabilities, where the model allows for errors of the expression that they come from."""
         if not self.module.label_noise or k.RNA not in mdata.mod:
             return target
-        groups = mdata.obs[k.CELL_TYPE].astype(str).to_numpy() if k.CELL_TYPE in mdata.obs else np.zeros(len(target))
-        return soften_labels(target, expression_of(mdata), groups, noise=self.module.label_noise)
+        cell_type = mdata.obs[k.CELL_TYPE].astype(str).to_numpy() if k.CELL_TYPE in mdata.obs else np.zeros(len(target))
+        soft = target.copy()
+        expression = expression_of(mdata)[rows]
+        soft[rows] = soften_labels(target[rows], expression, cell_type[rows], noise=self.module.label_noise)
+        return soft
 
     def _second_target(self: RegulatoryModel, mdata: MuData, train: np.ndarray) -> np.ndarray | None:
         """Expression with mean 0 and standard deviation 1 on the training part, where the model learns from it."""
