@@ -20,6 +20,7 @@ from epiattn._modalities import expression_of
 from epiattn._settings import settings
 from epiattn.metrics import temperature
 
+from ._levels import SignalLevels
 from ._loader import RegulatoryDataModule, RegulatoryDataset, make_loader, to_numpy
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
 from ._targets import check_classes, split_rows
@@ -98,6 +99,8 @@ class TrainingMixin:
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
             check_classes(target, rows)
+        if self.scale_by is not None and not self.is_trained_:
+            self.levels_ = SignalLevels(mdata, self.channels, by=self.scale_by, train=rows[k.TRAIN])
         expression = self._second_target(mdata, rows[k.TRAIN])
         dataset = self._dataset(mdata, target=target, expression=expression, stack=stack)
         if not self.is_trained_:
