@@ -70,8 +70,8 @@ class SignalLevels:
         """
         groups = _groups(mdata, self.by)
         channels = {name: list(table) for name, table in self.means.items() if name in mdata.mod}
-        known = [table.index for table in self.means.values()]
-        new = np.setdiff1d(groups, known[0]) if known else []
+        known = next((table.index for table in self.means.values()), groups)
+        new = np.setdiff1d(groups, known)
         found = _means(mdata, channels, groups, only=new) if len(new) else {}
         for group in new:
             if (n_obs := int(np.sum(groups == group))) < _FEW:
