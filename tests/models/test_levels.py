@@ -44,6 +44,13 @@ def test_factors_bring_each_mark_to_the_geometric_mean_of_the_training_groups():
     np.testing.assert_allclose(levels.factors(mdata)["histone"], expected)
 
 
+def test_the_training_observations_decide_where_there_are_some():
+    mdata = make([[1, 5], [300, 0], [6, 1], [10, 3]], ["x", "x", "y", "y"])
+    levels = SignalLevels(mdata, CHANNELS, by="cell_type", train=np.array([0]))
+    np.testing.assert_allclose(levels.means["histone"].to_numpy(), [[1, 5], [8, 2]])
+    np.testing.assert_allclose(levels.reference["histone"], [1, 5])
+
+
 def test_what_was_not_measured_counts_nowhere():
     measured = [[True, True], [False, True], [True, True], [True, False]]
     mdata = make([[2, 1], [0, 3], [4, 8], [4, 0]], ["x", "x", "y", "y"], measured=measured)
@@ -134,4 +141,6 @@ def test_batches_are_scaled_however_they_are_read(simulated, stack):
     dataset = model._dataset(mdata, stack=stack)
     values = np.concatenate([dataset[np.arange(first, first + 100)]["histone"].values for first in range(0, 400, 100)])
     first = (mdata.obs["cell_type"] == "cell_type_0").to_numpy()
-    np.testing.assert_allclose(values[first].mean((0, 2)), values[~first].mean((0, 2)), rtol=1e-4)
+    train = (mdata.obs["split"] == "train").to_numpy()
+    means = [values[rows & train].mean((0, 2)) for rows in (first, ~first)]
+    np.testing.assert_allclose(*means, rtol=1e-4)

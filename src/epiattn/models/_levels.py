@@ -21,22 +21,23 @@ _FEW = 100
 class SignalLevels:
     r"""Mean signal of each mark in each group of observations, and the factors that bring it to a reference.
 
-    The factor of mark m in group g is :math:`r_m / \mu_{gm}`: the mean :math:`\mu_{gm}` over all measured
-    observations and bins of the group, and the geometric mean :math:`r_m` of the means of the training groups. A
-    constant factor on all values of a mark in a group (another depth, another unit) then changes nothing. A mark
-    without any signal in a group keeps a factor of 1.
+    The factor of mark m in group g is :math:`r_m / \mu_{gm}`: the mean :math:`\mu_{gm}` over the bins of the group's
+    observations, and the geometric mean :math:`r_m` of the means of the training groups. A constant factor on all
+    values of a mark in a group (another depth, another unit) then changes nothing. The mean is over the training
+    observations of a group, or over all where it has none; over what was measured. A mark without any signal in a
+    group keeps a factor of 1.
 
     Parameters
     ----------
     mdata
-        The object to learn from; all its observations, no labels.
+        The object to learn from.
     channels
         Channels of each modality; those with signal around the TSS are used.
     by
         Column of ``obs`` with the groups. Observations without a value, or all if there is no such column, are one
         more group.
     train
-        Observations whose groups are the reference.
+        Training observations; their groups are the reference.
 
     Raises
     ------
@@ -50,9 +51,11 @@ class SignalLevels:
             raise ValueError(msg)
         self.by = by
         groups = _groups(mdata, by)
-        #: Mean signal by modality: a DataFrame, groups x marks; NaN where nothing was measured.
-        self.means = _means(mdata, channels, groups)
         trained = np.unique(groups[train])
+        rows = ~np.isin(groups, trained)
+        rows[train] = True
+        #: Mean signal by modality: a DataFrame, groups x marks; NaN where nothing was measured.
+        self.means = _means(mdata, channels, groups, rows)
         #: Reference by modality, by mark.
         self.reference = {name: _geometric_mean(table.loc[trained]) for name, table in self.means.items()}
 
@@ -72,7 +75,7 @@ class SignalLevels:
         channels = {name: list(table) for name, table in self.means.items() if name in mdata.mod}
         known = next((table.index for table in self.means.values()), groups)
         new = np.setdiff1d(groups, known)
-        found = _means(mdata, channels, groups, only=new) if len(new) else {}
+        found = _means(mdata, channels, groups, np.isin(groups, new)) if len(new) else {}
         for group in new:
             if (n_obs := int(np.sum(groups == group))) < _FEW:
                 what = f"obs[{self.by!r}] = {group!r}" if group else f"observations without obs[{self.by!r}]"
@@ -98,18 +101,15 @@ def _groups(mdata: MuData, by: str) -> np.ndarray:
     return np.where(column.isna(), "", column.astype(str)).astype(object)
 
 
-def _means(
-    mdata: MuData, channels: Channels, groups: np.ndarray, *, only: np.ndarray | None = None
-) -> dict[str, pd.DataFrame]:
-    """Mean signal of each mark in each group, over what was measured."""
-    chosen = np.ones(len(groups), bool) if only is None else np.isin(groups, only)
+def _means(mdata: MuData, channels: Channels, groups: np.ndarray, rows: np.ndarray) -> dict[str, pd.DataFrame]:
+    """Mean signal of each mark in each group, over those of the rows where it was measured."""
     tables = {}
     for modality, marks in channels.items():
         if kind(modality) == k.HISTONE:
             adata = mdata[modality]
             means = [np.asarray(adata.layers[mark].sum(axis=1), float).ravel() / adata.n_vars for mark in marks]
             values = np.where(measured(adata, marks), np.stack(means, axis=1), np.nan)
-            tables[modality] = pd.DataFrame(values[chosen], columns=marks).groupby(groups[chosen]).mean()
+            tables[modality] = pd.DataFrame(values[rows], columns=marks).groupby(groups[rows]).mean()
     return tables
 
 
