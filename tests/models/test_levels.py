@@ -81,6 +81,15 @@ def test_new_groups_are_learned_from_the_object_and_few_observations_are_told(ca
     assert list(levels.means["histone"].index) == ["x"]  # predictions do not depend on what was predicted before
 
 
+def test_no_column_at_all_is_one_new_group(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("epiattn"), "propagate", True)
+    mdata = make([[1, 5], [3, 5], [6, 1], [10, 4]], ["x", "x", "y", "y"])
+    levels = SignalLevels(mdata, CHANNELS, by="cell_type", train=np.arange(2))
+    del mdata.obs["cell_type"]
+    np.testing.assert_allclose(levels.factors(mdata)["histone"], [[2 / 5, 5 / 3.75]] * 4)
+    assert "takes all 4 observations for one new group" in caplog.text
+
+
 def test_another_column_must_be_there():
     with pytest.raises(ValueError, match="scale_by='lab': there is no such column"):
         SignalLevels(make([[1, 1]], ["x"]), CHANNELS, by="lab", train=np.arange(1))

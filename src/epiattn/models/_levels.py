@@ -75,6 +75,13 @@ class SignalLevels:
         channels = {name: list(table) for name, table in self.means.items() if name in mdata.mod}
         known = next((table.index for table in self.means.values()), groups)
         new = np.setdiff1d(groups, known)
+        if self.by not in mdata.obs and len(new):
+            logger.warning(
+                "obs[%r] is missing: the model scales each mark by its mean in each of its groups, and takes all %d "
+                "observations for one new group.",
+                self.by,
+                mdata.n_obs,
+            )
         found = _means(mdata, channels, groups, np.isin(groups, new)) if len(new) else {}
         for group in new:
             if (n_obs := int(np.sum(groups == group))) < _FEW:
