@@ -92,3 +92,20 @@ def test_it_learns(simulated):
     mdata = attn.datasets.simulate(n_genes=800, cell_types=2, seed=1)
     attn.tl.fit(mdata, model="gated_attention", max_epochs=8)
     assert mdata.uns["attn"]["metrics"]["test"]["auc"] > 0.85
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 0.05 * 12_000), ({"weight_decay": 0.2}, None)])
+def test_weights_are_decayed_more_where_data_is_small(simulated, monkeypatch, given, expected):
+    import epiattn.models._training as training
+
+    seen = []
+
+    class Plan(training.RegulatoryPlan):
+        def __init__(self, module, **options):
+            seen.append(options["weight_decay"])
+            super().__init__(module, **options)
+
+    monkeypatch.setattr(training, "RegulatoryPlan", Plan)
+    mdata = attn.tl.fit(simulated, copy=True, **QUICK, **given)
+    n_train = int((mdata.obs["split"] == "train").sum())
+    assert seen == [pytest.approx(expected / n_train if expected else 0.2)]

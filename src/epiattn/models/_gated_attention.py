@@ -80,7 +80,8 @@ class GatedAttention(RegulatoryModel):
     (120, 64)
     """
 
-    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 60), True
+    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 30), True
+    _n_decay = 12_000
 
     def __init__(
         self,

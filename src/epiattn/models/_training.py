@@ -57,13 +57,14 @@ class TrainingMixin:
         Parameters
         ----------
         max_epochs
-            Passes over the training data; ``None``: few, and up to 100 where the training set is small.
+            Passes over the training data; ``None``: few, and up to 100 (:class:`GatedAttention`: 30) where the training
+            set is small.
         batch_size
             Observations in a step.
         lr
             Highest learning rate of the one-cycle schedule; ``None``: the model's own.
         weight_decay
-            Weight decay of AdamW; ``None``: the model's own.
+            Weight decay of AdamW; ``None``: the model's own, for :class:`GatedAttention` more on a small training set.
         early_stopping
             Stop when the validation loss has not improved for ``early_stopping_patience`` epochs.
         early_stopping_patience
@@ -110,7 +111,8 @@ class TrainingMixin:
         if max_epochs is None:
             max_epochs = int(np.clip(round(self._n_seen / len(rows[k.TRAIN])), *self._epochs))
         lr = self._lr if lr is None else lr
-        weight_decay = self._weight_decay if weight_decay is None else weight_decay
+        if weight_decay is None:
+            weight_decay = self._weight_decay * max(1.0, self._n_decay / len(rows[k.TRAIN]))
         best = BestWeights(self.module)
         callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
         if early_stopping:
