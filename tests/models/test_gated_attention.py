@@ -5,6 +5,7 @@ from __future__ import annotations
 import mudata
 import numpy as np
 import pytest
+import torch
 
 import epiattn as attn
 from epiattn.models import GatedAttention, RegulatoryModel
@@ -109,3 +110,31 @@ def test_weights_are_decayed_more_where_data_is_small(simulated, monkeypatch, gi
     mdata = attn.tl.fit(simulated, copy=True, **QUICK, **given)
     n_train = int((mdata.obs["split"] == "train").sum())
     assert seen == [pytest.approx(expected / n_train if expected else 0.2)]
+
+
+def test_the_expression_is_a_second_reading_of_the_label(simulated):
+    mdata = attn.pp.split(simulated, copy=True)
+    GatedAttention.setup_mudata(mdata)
+    scores = {}
+    for calibrate in (False, True):
+        torch.manual_seed(0)
+        model = GatedAttention(mdata)
+        model.train(max_epochs=4, batch_size=128, calibrate=calibrate, enable_progress_bar=False)
+        scores[calibrate] = model.predict()
+        weight = model.module.second_reading[0]
+        assert weight > 0 if calibrate else weight == 0
+    rows = (mdata.obs["split"] == "validation").to_numpy()
+    high = (mdata.obs["label"] == "high").to_numpy(float)[rows]
+    loss = {name: attn.metrics.brier(high, score[rows]) for name, score in scores.items()}
+    assert loss[True] < loss[False]
+
+
+def test_without_expression_there_is_none(simulated):
+    mdata = mudata.MuData({"histone": simulated["histone"].copy()})
+    mdata.obs = simulated.obs.copy()
+    attn.pp.split(mdata)
+    GatedAttention.setup_mudata(mdata)
+    model = GatedAttention(mdata)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    assert model.module.temperature != 1
+    np.testing.assert_array_equal(model.module.second_reading, 0)
