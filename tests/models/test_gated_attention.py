@@ -95,23 +95,6 @@ def test_it_learns(simulated):
     assert mdata.uns["attn"]["metrics"]["test"]["auc"] > 0.85
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, 0.05 * 12_000), ({"weight_decay": 0.2}, None)])
-def test_weights_are_decayed_more_where_data_is_small(simulated, monkeypatch, given, expected):
-    import epiattn.models._training as training
-
-    seen = []
-
-    class Plan(training.RegulatoryPlan):
-        def __init__(self, module, **options):
-            seen.append(options["weight_decay"])
-            super().__init__(module, **options)
-
-    monkeypatch.setattr(training, "RegulatoryPlan", Plan)
-    mdata = attn.tl.fit(simulated, copy=True, **QUICK, **given)
-    n_train = int((mdata.obs["split"] == "train").sum())
-    assert seen == [pytest.approx(expected / n_train if expected else 0.2)]
-
-
 def test_the_expression_is_a_second_reading_of_the_label(simulated):
     mdata = attn.pp.split(simulated, copy=True)
     GatedAttention.setup_mudata(mdata)

@@ -41,9 +41,6 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
     #: What :meth:`train` takes where it is not told otherwise: learning rate, weight decay, and how many observations
     #: pass by, within bounds of the number of epochs; and whether probabilities are calibrated afterwards.
     _lr, _weight_decay, _n_seen, _epochs, _calibrates = 1e-2, 0.3, 180_000, (15, 100), False
-    #: Training observations below which the weight decay grows, as 1 / n: the weights' prior against that many terms of
-    #: the mean loss.
-    _n_decay = 0
 
     def _build(
         self,

@@ -81,7 +81,6 @@ class GatedAttention(RegulatoryModel):
     """
 
     _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 30), True
-    _n_decay = 12_000
 
     def __init__(
         self,

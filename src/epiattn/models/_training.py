@@ -64,7 +64,7 @@ class TrainingMixin:
         lr
             Highest learning rate of the one-cycle schedule; ``None``: the model's own.
         weight_decay
-            Weight decay of AdamW; ``None``: the model's own, for :class:`GatedAttention` more on a small training set.
+            Weight decay of AdamW; ``None``: the model's own.
         early_stopping
             Stop when the validation loss has not improved for ``early_stopping_patience`` epochs.
         early_stopping_patience
@@ -112,8 +112,7 @@ class TrainingMixin:
         if max_epochs is None:
             max_epochs = int(np.clip(round(self._n_seen / len(rows[k.TRAIN])), *self._epochs))
         lr = self._lr if lr is None else lr
-        if weight_decay is None:
-            weight_decay = self._weight_decay * max(1.0, self._n_decay / len(rows[k.TRAIN]))
+        weight_decay = self._weight_decay if weight_decay is None else weight_decay
         self.module.second_reading.zero_()
         best = BestWeights(self.module)
         callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
