@@ -61,7 +61,7 @@ class SignalStore(Store):
         for i, layer in enumerate(layers):
             self.values[:, i] = torch.from_numpy(_dense(layer))
         if factors is not None:
-            self.values *= torch.from_numpy(factors)[:, :, None]
+            self.values *= torch.tensor(factors)[:, :, None]
 
     def cut(self, rows: Tensor) -> ModalityBatch:
         """One batch."""
