@@ -69,7 +69,8 @@ def test_without_data_it_asks_for_some(trained, tmp_path):
         MultiAttention.load(tmp_path / "m").predict()
 
 
-def test_scaling_is_learned_on_the_training_split_only(simulated):
+@pytest.mark.parametrize("scale_by", [None, "cell_type"])
+def test_scaling_is_learned_on_the_training_split_only(simulated, scale_by):
     mdata = attn.pp.split(simulated.copy())
     test = (mdata.obs["split"] != "train").to_numpy()
     scales = []
@@ -77,12 +78,13 @@ def test_scaling_is_learned_on_the_training_split_only(simulated):
         changed = mdata.copy()
         changed["histone"].layers["H3K4me3"][test] *= factor
         MultiAttention.setup_mudata(changed)
-        model = MultiAttention(changed)
+        model = MultiAttention(changed, scale_by=scale_by)
         model.train(max_epochs=1)
         scales.append(model.module.scaling.scale_histone.numpy())
     np.testing.assert_array_equal(*scales)
-    signal = np.log1p(mdata["histone"].layers["H3K4me3"][~test])
     at = model.channels["histone"].index("H3K4me3")
+    factors = model.depth_.factors(mdata)["histone"][:, [at]] if scale_by else 1
+    signal = np.log1p(factors * mdata["histone"].layers["H3K4me3"])[~test]
     assert scales[0][at] == pytest.approx(np.sqrt((signal**2).mean()), rel=1e-5)
 
 

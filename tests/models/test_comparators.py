@@ -69,6 +69,7 @@ def test_nothing_but_histone_marks_is_read_and_the_record_says_so(fitted, simula
     assert record["attends"] == {"histone": name != "deep_chrome"}
     assert "attn_attention" not in mdata["tf"].layers
     other = mudata.MuData({"histone": simulated["histone"].copy()})
+    other.obs["cell_type"] = simulated.obs["cell_type"]
     np.testing.assert_array_equal(attn.tl.embed(other, folder).obsm["X_attn"], mdata.obsm["X_attn"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mudata
 import numpy as np
 import pytest
+import torch
 
 import epiattn as attn
 from epiattn.models import GatedAttention, RegulatoryModel
@@ -92,3 +93,31 @@ def test_it_learns(simulated):
     mdata = attn.datasets.simulate(n_genes=800, cell_types=2, seed=1)
     attn.tl.fit(mdata, model="gated_attention", max_epochs=8)
     assert mdata.uns["attn"]["metrics"]["test"]["auc"] > 0.85
+
+
+def test_the_expression_is_a_second_reading_of_the_label(simulated):
+    mdata = attn.pp.split(simulated, copy=True)
+    GatedAttention.setup_mudata(mdata)
+    scores = {}
+    for calibrate in (False, True):
+        torch.manual_seed(0)
+        model = GatedAttention(mdata)
+        model.train(max_epochs=4, batch_size=128, calibrate=calibrate, enable_progress_bar=False)
+        scores[calibrate] = model.predict()
+        weight = model.module.second_reading[0]
+        assert weight > 0 if calibrate else weight == 0
+    rows = (mdata.obs["split"] == "validation").to_numpy()
+    high = (mdata.obs["label"] == "high").to_numpy(float)[rows]
+    loss = {name: attn.metrics.brier(high, score[rows]) for name, score in scores.items()}
+    assert loss[True] < loss[False]
+
+
+def test_without_expression_there_is_none(simulated):
+    mdata = mudata.MuData({"histone": simulated["histone"].copy()})
+    mdata.obs = simulated.obs.copy()
+    attn.pp.split(mdata)
+    GatedAttention.setup_mudata(mdata)
+    model = GatedAttention(mdata)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    assert model.module.temperature != 1
+    np.testing.assert_array_equal(model.module.second_reading, 0)

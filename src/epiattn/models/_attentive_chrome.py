@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from epiattn import _keys as k
 from epiattn.nn import AttentiveChromeRNN, Concatenation, LinearHead, RegulatoryNetwork
 
 from ._histone_model import HistoneModel
@@ -34,6 +35,9 @@ class AttentiveChrome(HistoneModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    scale_by
+        Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
+        ``None``: it is not. Learned without labels, for new groups from the object that holds them.
     n_hidden, n_hidden_marks
         LSTM units in each direction, over the bins of a mark and over the marks.
     dropout
@@ -62,6 +66,7 @@ class AttentiveChrome(HistoneModel):
         target: str = "label",
         loss: str | None = None,
         normalization: str = "log1p",
+        scale_by: str | None = k.CELL_TYPE,
         n_hidden: int = 32,
         n_hidden_marks: int = 16,
         dropout: float = 0.5,
@@ -80,5 +85,12 @@ class AttentiveChrome(HistoneModel):
         }
         fusion = Concatenation({modality: encoder.n_context for modality, encoder in encoders.items()})
         network = RegulatoryNetwork(encoders, fusion, LinearHead(fusion.n_latent))
-        self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)
+        self._build(
+            network,
+            target=target,
+            loss=loss,
+            normalization=normalization,
+            scale_by=scale_by,
+            reconstruction=reconstruction,
+        )
         self.init_params_ = self._get_init_params(locals())

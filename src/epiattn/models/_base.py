@@ -17,6 +17,7 @@ from epiattn._modalities import Channels, expression_of, find_channels, kind, pr
 from epiattn._registry import models
 from epiattn._validation import as_mudata, check_choice, check_values
 
+from ._depth import DepthScaling
 from ._fields import ChannelField, channel_key, make_fields
 from ._inference import InferenceMixin
 from ._loader import RegulatoryDataset
@@ -48,6 +49,7 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
         target: str,
         loss: str | None,
         normalization: str,
+        scale_by: str | None = None,
         reconstruction: float = 0.0,
         **training: float,
     ) -> None:
@@ -59,7 +61,9 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
             raise ValueError(msg)
         if loss is not None:
             check_choice(f"loss (for target={target!r})", loss, LOSSES[target])
-        self.target = target
+        self.target, self.scale_by = target, scale_by
+        #: Mean signal of each mark in each cell type that training saw; ``None`` where nothing is scaled by it.
+        self.depth_: DepthScaling | None = None
         self.module = RegulatoryModule(
             network,
             {modality: len(names) for modality, names in self.channels.items()},
@@ -192,7 +196,10 @@ class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
         channels = present(mdata, self.channels)
         columns = {modality: self._columns(mdata, modality) for modality in channels if kind(modality) == k.TF}
         manager = self.get_anndata_manager(mdata, required=True)
-        return RegulatoryDataset(manager, channels, columns, target=target, expression=expression, stack=stack)
+        factors = self.depth_.factors(mdata) if self.depth_ is not None else None
+        return RegulatoryDataset(
+            manager, channels, columns, target=target, expression=expression, factors=factors, stack=stack
+        )
 
     def _columns(self, mdata: MuData, modality: str) -> np.ndarray:
         """Where the model's TFs are among the columns of an object, by name."""

@@ -53,6 +53,9 @@ class Chromoformer(HistoneModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    scale_by
+        Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
+        ``None``: it is not. Learned without labels, for new groups from the object that holds them.
     resolutions
         Widths of the bins in bp, each a multiple of the width of the object's bins.
     n_features
@@ -97,6 +100,7 @@ class Chromoformer(HistoneModel):
         target: str = "label",
         loss: str | None = None,
         normalization: str = "log1p",
+        scale_by: str | None = k.CELL_TYPE,
         resolutions: Sequence[int] = (2_000, 500, 100),
         n_features: int = 128,
         n_inner: tuple[int, int, int] = (128, 128, 256),
@@ -139,7 +143,14 @@ class Chromoformer(HistoneModel):
         fusion = RegulationFusion(len(encoders), len(resolutions), n_features, **regulation)
         head = ScoreHead(fusion.n_latent, n_hidden=n_hidden_head)
         network = ChromoformerNetwork(encoders, fusion, head)
-        self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)
+        self._build(
+            network,
+            target=target,
+            loss=loss,
+            normalization=normalization,
+            scale_by=scale_by,
+            reconstruction=reconstruction,
+        )
         self.init_params_ = self._get_init_params(locals())
 
     def _bins(self, modality: str) -> tuple[np.ndarray, np.ndarray]:

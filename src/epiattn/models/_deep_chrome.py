@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from epiattn import _keys as k
 from epiattn.nn import Concatenation, DeepChromeCNN, LinearHead, RegulatoryNetwork
 
 from ._histone_model import HistoneModel
@@ -35,6 +36,9 @@ class DeepChrome(HistoneModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    scale_by
+        Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
+        ``None``: it is not. Learned without labels, for new groups from the object that holds them.
     n_kernels, kernel_size, pool_size
         Convolution over the bins: kernels, their width, and the width of the max-pooling.
     n_hidden
@@ -65,6 +69,7 @@ class DeepChrome(HistoneModel):
         target: str = "label",
         loss: str | None = None,
         normalization: str = "log1p",
+        scale_by: str | None = k.CELL_TYPE,
         n_kernels: int = 50,
         kernel_size: int = 10,
         pool_size: int = 5,
@@ -87,5 +92,12 @@ class DeepChrome(HistoneModel):
         }
         fusion = Concatenation({modality: encoder.n_context for modality, encoder in encoders.items()})
         network = RegulatoryNetwork(encoders, fusion, LinearHead(fusion.n_latent))
-        self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)
+        self._build(
+            network,
+            target=target,
+            loss=loss,
+            normalization=normalization,
+            scale_by=scale_by,
+            reconstruction=reconstruction,
+        )
         self.init_params_ = self._get_init_params(locals())

@@ -35,6 +35,9 @@ class GatedAttention(RegulatoryModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    scale_by
+        Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
+        ``None``: it is not. Learned without labels, for new groups from the object that holds them.
     n_features, n_queries, n_levels, kernel_size, n_blocks
         Of the encoder of histone marks; see :class:`~epiattn.nn.HistoneAttention`.
     n_features_methylation, n_features_tf
@@ -80,7 +83,7 @@ class GatedAttention(RegulatoryModel):
     (120, 64)
     """
 
-    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 60), True
+    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 30), True
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class GatedAttention(RegulatoryModel):
         target: str = "label",
         loss: str | None = None,
         normalization: str = "log1p",
+        scale_by: str | None = k.CELL_TYPE,
         n_features: int = 48,
         n_queries: int = 8,
         n_levels: int = 4,
@@ -134,6 +138,7 @@ class GatedAttention(RegulatoryModel):
             target=target,
             loss=loss,
             normalization=normalization,
+            scale_by=scale_by,
             reconstruction=reconstruction,
             expression_weight=expression_weight,
             label_noise=label_noise,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from epiattn import _keys as k
 from epiattn.nn import Concatenation, HistoneCRNN, RegulatoryNetwork, ScoreHead
 
 from ._histone_model import HistoneModel
@@ -31,6 +32,9 @@ class HMCRNN(HistoneModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    scale_by
+        Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
+        ``None``: it is not. Learned without labels, for new groups from the object that holds them.
     n_kernels, kernel_size, pool_size
         Convolution over the bins: kernels, their width, and the width of the max-pooling.
     n_hidden
@@ -63,6 +67,7 @@ class HMCRNN(HistoneModel):
         target: str = "label",
         loss: str | None = None,
         normalization: str = "log1p",
+        scale_by: str | None = k.CELL_TYPE,
         n_kernels: int = 20,
         kernel_size: int = 7,
         pool_size: int = 3,
@@ -88,5 +93,12 @@ class HMCRNN(HistoneModel):
         fusion = Concatenation({modality: encoder.n_context for modality, encoder in encoders.items()})
         head = ScoreHead(fusion.n_latent, n_hidden=n_hidden_head, dropout=dropout)
         network = RegulatoryNetwork(encoders, fusion, head)
-        self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)
+        self._build(
+            network,
+            target=target,
+            loss=loss,
+            normalization=normalization,
+            scale_by=scale_by,
+            reconstruction=reconstruction,
+        )
         self.init_params_ = self._get_init_params(locals())

@@ -45,6 +45,8 @@ class RegulatoryDataset(Dataset):
         What to learn, shape ``(n_obs,)``; only needed for training.
     expression
         A second target, shape ``(n_obs,)``, NaN where unknown; ``None``: none.
+    factors
+        By modality, what the signal of each observation's marks is multiplied by, shape ``(n_obs, n_marks)``.
     stack
         Stack all channels once. ``False``: scvi-tools' own data set reads each batch from the object, field by field.
     """
@@ -57,9 +59,11 @@ class RegulatoryDataset(Dataset):
         *,
         target: np.ndarray | None = None,
         expression: np.ndarray | None = None,
+        factors: Mapping[str, np.ndarray] | None = None,
         stack: bool = True,
     ) -> None:
         self.manager, self.channels, self.columns = manager, channels, columns
+        self.factors = factors or {}
         self.n_obs = manager.adata.n_obs
         self.present = {name: np.any(measured(manager.adata[name], marks), axis=1) for name, marks in channels.items()}
         given = {TARGET: target, EXPRESSION: expression}
@@ -94,7 +98,8 @@ class RegulatoryDataset(Dataset):
             layers = [layer(channel_key(modality, name)) for name in names]
             present = self.present[modality][rows]
             if kind(modality) == k.HISTONE:
-                stores[modality] = SignalStore(layers, present)
+                factors = self.factors[modality][rows] if modality in self.factors else None
+                stores[modality] = SignalStore(layers, present, factors)
             elif kind(modality) == k.METHYLATION:
                 n_cpg = np.asarray(layer(channel_key(modality, k.N_CPG))).ravel()
                 stores[modality] = CpGStore(layers, names, np.where(present, n_cpg, 0))

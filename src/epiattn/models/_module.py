@@ -181,6 +181,9 @@ class RegulatoryModule(BaseModuleClass):
         self.register_buffer("temperature", torch.ones(()))
         self.expression_weight = expression_weight if target == "label" else 0.0
         self.expression_head = nn.Linear(network.n_latent, 1) if self.expression_weight > 0 else None
+        #: What the predicted expression adds to a score, after training: its weight, and an offset.
+        self.second_reading: Tensor
+        self.register_buffer("second_reading", torch.zeros(2))
 
     def learn_inputs(self, stores: Mapping[str, Store], rows: np.ndarray) -> None:
         """Learn the scales of all channels, and what encoders need to know of the signal, before training.
@@ -213,8 +216,13 @@ class RegulatoryModule(BaseModuleClass):
         return {"z": inference_outputs["z"]}
 
     def generative(self, z: Tensor, **_: Any) -> dict[str, Tensor]:
-        """Score points of the latent space."""
-        return {"score": self.network.head(z)}
+        """Score points of the latent space; ``expression`` is the second target, where there is one."""
+        score = self.network.head(z)
+        if self.expression_head is None:
+            return {"score": score}
+        weight, offset = self.second_reading
+        expression = self.expression_head(z).squeeze(1)
+        return {"score": score + weight * expression + offset, "expression": expression}
 
     def loss(
         self, tensors: Batch, inference_outputs: dict[str, Any], generative_outputs: dict[str, Tensor], **_: Any
@@ -234,8 +242,7 @@ class RegulatoryModule(BaseModuleClass):
             expression = tensors[EXPRESSION] if mixture is None else mixture.of(tensors[EXPRESSION])
             known = expression.isfinite()
             if known.any():
-                found = self.expression_head(embedded["z"]).squeeze(1)
-                parts["expression"] = huber_loss(found[known], expression[known])
+                parts["expression"] = huber_loss(generative_outputs["expression"][known], expression[known])
                 total = total + self.expression_weight * parts["expression"]
         return LossOutput(loss=total, n_obs_minibatch=len(target), extra_metrics=parts)
 

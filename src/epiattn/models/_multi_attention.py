@@ -32,6 +32,9 @@ class MultiAttention(RegulatoryModel):
         ``"bce"`` (default), ``"focal"`` or ``"pairwise"`` for labels; ``"huber"`` for expression.
     normalization
         Transformation of the signal before it is scaled: ``"log1p"``, ``"arcsinh"`` or ``"none"``.
+    scale_by
+        Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
+        ``None``: it is not. Learned without labels, for new groups from the object that holds them.
     n_kernels, kernel_size, pool_size
         Convolution over the bins: kernels, their width, and the width of the max-pooling.
     n_hidden_histone, n_hidden_methylation
@@ -75,6 +78,7 @@ class MultiAttention(RegulatoryModel):
         target: str = "label",
         loss: str | None = None,
         normalization: str = "log1p",
+        scale_by: str | None = k.CELL_TYPE,
         n_kernels: int = 20,
         kernel_size: int = 7,
         pool_size: int = 3,
@@ -115,5 +119,12 @@ class MultiAttention(RegulatoryModel):
         )
         head = ScoreHead(fusion.n_latent, n_hidden=n_hidden_head, dropout=dropout)
         network = RegulatoryNetwork(encoders, fusion, head, modality_dropout=modality_dropout)
-        self._build(network, target=target, loss=loss, normalization=normalization, reconstruction=reconstruction)
+        self._build(
+            network,
+            target=target,
+            loss=loss,
+            normalization=normalization,
+            scale_by=scale_by,
+            reconstruction=reconstruction,
+        )
         self.init_params_ = self._get_init_params(locals())

@@ -51,13 +51,17 @@ class Store(ABC):
 
 
 class SignalStore(Store):
-    """Signal around the TSS: float32, shape ``(n_obs, n_marks, n_bins)``."""
+    """Signal around the TSS: float32, shape ``(n_obs, n_marks, n_bins)``; multiplied by ``factors`` by mark, if any."""
 
-    def __init__(self, layers: Sequence[Any], present: np.ndarray | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[Any], present: np.ndarray | None = None, factors: np.ndarray | None = None
+    ) -> None:
         self.present = _to_mask(present, layers[0].shape[0])
         self.values = torch.empty(layers[0].shape[0], len(layers), layers[0].shape[1])
         for i, layer in enumerate(layers):
             self.values[:, i] = torch.from_numpy(_dense(layer))
+        if factors is not None:
+            self.values *= torch.tensor(factors)[:, :, None]
 
     def cut(self, rows: Tensor) -> ModalityBatch:
         """One batch."""

@@ -98,3 +98,31 @@ def check_classes(target: np.ndarray, rows: Mapping[str, np.ndarray]) -> None:
             only = k.LOW if n_high[part] == 0 else k.HIGH
             msg = f"All {len(rows[part])} observations of the {part} split are {only!r}: two classes are needed."
             raise ValueError(msg)
+
+
+def combine(truth: np.ndarray, score: np.ndarray, expression: np.ndarray) -> tuple[float, float, float]:
+    """Temperature, weight of the expression and offset with which two readings say the labels best.
+
+    The logit is ``(score + weight * expression + offset) / temperature``, a logistic regression whose slopes are not
+    negative.
+
+    Parameters
+    ----------
+    truth
+        Labels in {0, 1} that the model did not learn from, both of them, shape ``(n,)``.
+    score, expression
+        Logits of class 1 and predicted expression, shape ``(n,)``.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    read = np.stack([score, expression, np.ones_like(score)], axis=1).astype(float)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logit = read @ weights
+        value = np.logaddexp(0, logit) - truth * logit
+        return value.mean(), (expit(logit) - truth) @ read / len(truth)
+
+    bounds = [(0.05, 20), (0, 20), (-20, 20)]
+    slope, weight, offset = minimize(loss, [1.0, 0.0, 0.0], jac=True, bounds=bounds, method="L-BFGS-B").x
+    return float(1 / slope), float(weight / slope), float(offset / slope)

@@ -20,9 +20,10 @@ from epiattn._modalities import expression_of
 from epiattn._settings import settings
 from epiattn.metrics import temperature
 
-from ._loader import RegulatoryDataModule, RegulatoryDataset, make_loader, to_numpy
+from ._depth import DepthScaling
+from ._loader import EXPRESSION, RegulatoryDataModule, RegulatoryDataset, make_loader, to_numpy
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
-from ._targets import check_classes, soften_labels, split_rows
+from ._targets import check_classes, combine, soften_labels, split_rows
 from ._threads import one_thread
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class TrainingMixin:
         Parameters
         ----------
         max_epochs
-            Passes over the training data; ``None``: few, and up to 100 where the training set is small.
+            Passes over the training data; ``None``: few, and up to 100 (:class:`GatedAttention`: 30) where the training
+            set is small.
         batch_size
             Observations in a step.
         lr
@@ -68,8 +70,9 @@ class TrainingMixin:
         early_stopping_patience
             That number of epochs; ``None``: half of ``max_epochs`` (a one-cycle schedule gains most at its end).
         calibrate
-            Divide the scores by the temperature that makes the probabilities of the validation part most likely (labels
-            only; the order stays). ``None``: :class:`GatedAttention` does.
+            Divide the scores by the temperature that makes the labels of the validation part most likely; where the
+            model also learned the expression, after adding what it says of the label (labels only). ``None``:
+            :class:`GatedAttention` does.
         split_key
             Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
             without a value there, or without a target, are left out.
@@ -98,6 +101,8 @@ class TrainingMixin:
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
             check_classes(target, rows)
+        if self.scale_by is not None and not self.is_trained_:
+            self.depth_ = DepthScaling(mdata, self.channels, by=self.scale_by, train=rows[k.TRAIN])
         expression = self._second_target(mdata, rows[k.TRAIN])
         softened = self._soften(mdata, target, np.concatenate([rows[k.TRAIN], rows[k.VALIDATION]]))
         dataset = self._dataset(mdata, target=softened, expression=expression, stack=stack)
@@ -109,6 +114,7 @@ class TrainingMixin:
             max_epochs = int(np.clip(round(self._n_seen / len(rows[k.TRAIN])), *self._epochs))
         lr = self._lr if lr is None else lr
         weight_decay = self._weight_decay if weight_decay is None else weight_decay
+        self.module.second_reading.zero_()
         best = BestWeights(self.module)
         callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
         if early_stopping:
@@ -155,13 +161,19 @@ class TrainingMixin:
 
     @torch.inference_mode()
     def _calibrate(self: RegulatoryModel, dataset: RegulatoryDataset, rows: np.ndarray, target: np.ndarray) -> None:
+        """Learn on the validation part how scores, and expression where it was learned, become probabilities."""
         self.module.eval()
         with one_thread():
-            scores = [
-                to_numpy(self.module(batch, compute_loss=False)[1]["score"])
-                for batch in make_loader(dataset, rows, 512)
-            ]
-        found = temperature(target[rows], np.concatenate(scores))
+            read = [self.module(batch, compute_loss=False)[1] for batch in make_loader(dataset, rows, 512)]
+        score, *second = (
+            np.concatenate([to_numpy(batch[name]) for batch in read])
+            for name in ("score", *([EXPRESSION] if EXPRESSION in dataset.targets else []))
+        )
+        if second:
+            found, *reading = combine(target[rows], score, second[0])
+            self.module.second_reading.copy_(torch.tensor(reading))
+        else:
+            found = temperature(target[rows], score)
         self.module.temperature.fill_(found)
 
     def _soften(self: RegulatoryModel, mdata: MuData, target: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ def normalize(
     """Write normalised signal, to plot it or to run a PCA on it. Models do not need it: they normalise by themselves.
 
     Each mark is transformed and then divided by its root mean square over all observations of the training part and
-    all bins, as a model does it. Methylation and TFs are left as they are.
+    all bins, as a model does it with ``scale_by=None``; by default models first bring each mark to one mean in every
+    cell type. Methylation and TFs are left as they are.
 
     Parameters
     ----------
