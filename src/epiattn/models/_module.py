@@ -198,8 +198,9 @@ class RegulatoryModule(BaseModuleClass):
         self.scaling.fit(stores, rows)
         some = torch.from_numpy(rows[:: -(-len(rows) // _N_LOOKED_AT)])
         for name, encoder in self.network.encoders.items():
-            if hasattr(encoder, "learn"):
-                encoder.learn(self.scaling(name, stores[name].cut(some)).values)
+            learn: Callable[[Tensor], None] | None = getattr(encoder, "learn", None)
+            if learn is not None:
+                learn(self.scaling(name, stores[name].cut(some)).values)
 
     def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Batch]:
         return {"batch": {name: tensors[name] for name in self.scaling.modalities if name in tensors}}

@@ -32,11 +32,11 @@ def encode_labels(values: np.ndarray) -> np.ndarray:
 
 
 def soften_labels(target: np.ndarray, expression: np.ndarray, groups: np.ndarray, *, noise: float) -> np.ndarray:
-    """Probabilities that genes are high, given that their expression was measured with an error.
+    r"""Probabilities that genes are high, given that their expression was measured with an error.
 
     Labels come from a threshold, and a gene a little above it says little more than one a little below. With an error
     of logistic distribution, a gene with expression e is high with probability
-    :math:`1 / (1 + \\exp((t - e) / \\mathrm{noise}))`. On each side of 0.5, this is stretched so that the gene with the
+    :math:`1 / (1 + \exp((t - e) / \mathrm{noise}))`. On each side of 0.5, this is stretched so that the gene with the
     lowest (highest) expression is low (high) for certain. The threshold t of a group lies half way between its highest
     low and its lowest high gene; where these overlap, the labels are no threshold of this expression, and stay.
 
@@ -63,7 +63,8 @@ def soften_labels(target: np.ndarray, expression: np.ndarray, groups: np.ndarray
         if len(low) and len(high) and low.max() < high.min():
             certainty = np.tanh((expression[rows] - (low.max() + high.min()) / 2) / (2 * noise))
             certainty /= np.where(certainty < 0, -certainty.min(), certainty.max())
-            soft[rows] = (1 + certainty) / 2
+            side = np.where(target[rows] == 1, 1, -1)
+            soft[rows] = (1 + side * np.maximum(np.abs(certainty), 1e-6)) / 2
     return soft
 
 
