@@ -93,7 +93,7 @@ class Case:
 
     def __init__(self, name: str, mdata: MuData) -> None:
         self.name, self.mdata = name, mdata
-        attn.models.MultiAttention.setup_mudata(mdata)
+        attn.models.Kang2020.setup_mudata(mdata)
         self.model = self.new_model()
         self.dataset = self.model._dataset(mdata, target=self.model.get_target())
         split = mdata.obs["split"].to_numpy(dtype=object)
@@ -101,9 +101,9 @@ class Case:
         self.all = np.arange(mdata.n_obs)
         self.model.module.scaling.fit(self.dataset.stores, self.train)
 
-    def new_model(self) -> attn.models.MultiAttention:
+    def new_model(self) -> attn.models.Kang2020:
         """A model of Kang et al. 2020, not trained."""
-        return attn.models.MultiAttention(self.mdata, **MODEL)
+        return attn.models.Kang2020(self.mdata, **MODEL)
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """The multi-attention network of Kang et al. 2020, written down as the paper describes it and without any shortcut.
 
 The yardstick of ``run.py``: one 2-D convolution, packed LSTMs, T x T attention over all TFs, and a data set that
-reads one gene at a time. It is the same mathematics as ``epiattn.models.MultiAttention(reconstruction=0)``, which
+reads one gene at a time. It is the same mathematics as ``epiattn.models.Kang2020(reconstruction=0)``, which
 
     python benchmarks/naive.py
 
@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader, Dataset
 
 if TYPE_CHECKING:
-    from epiattn.models import MultiAttention
+    from epiattn.models import Kang2020
 
 TOLERANCE = 1e-9
 ZERO = 1e-9  # gradients below this are those that cancel: of the keys' bias, and of a bias before batch normalisation
@@ -163,7 +163,7 @@ def step(network: Network, optimizer: torch.optim.Optimizer, batch: dict[str, Te
     optimizer.step()
 
 
-def dense_arrays(model: MultiAttention, dtype: type = np.float32) -> dict[str, np.ndarray]:
+def dense_arrays(model: Kang2020, dtype: type = np.float32) -> dict[str, np.ndarray]:
     """The inputs of a model as dense arrays, scaled once and for all as the model would scale them."""
     mdata, scaling = model.adata, model.module.scaling
 
@@ -187,7 +187,7 @@ def dense_arrays(model: MultiAttention, dtype: type = np.float32) -> dict[str, n
 # --- the same mathematics ---------------------------------------------------------------------------------------------
 
 
-def naive_network(model: MultiAttention) -> Network:
+def naive_network(model: Kang2020) -> Network:
     """A naive network of the size of a model, with the model's weights."""
     network = Network(len(model.channels["histone"]), model.n_positions("tf"))
     network = network.to(next(model.module.parameters()).dtype)
@@ -225,7 +225,7 @@ def _rename_rnn(name: str) -> str:
     return name.replace(".rnn.ahead.", ".rnn.")
 
 
-def differences(model: MultiAttention, n_genes: int = 48) -> dict[str, float]:
+def differences(model: Kang2020, n_genes: int = 48) -> dict[str, float]:
     """Largest relative differences of scores, loss and gradients: one batch, training mode, double precision."""
     theirs = copy.deepcopy(model.module).double().train()
     _randomise_missing(theirs)
@@ -282,8 +282,8 @@ def main() -> None:
     attn.settings.verbosity = "warning"
     torch.manual_seed(0)
     mdata = attn.datasets.simulate(n_genes=300, cell_types=1)
-    attn.models.MultiAttention.setup_mudata(mdata)
-    model = attn.models.MultiAttention(mdata, reconstruction=0)
+    attn.models.Kang2020.setup_mudata(mdata)
+    model = attn.models.Kang2020(mdata, reconstruction=0)
     model.module.scaling.fit(model._dataset(mdata).stack(), np.arange(mdata.n_obs))
     n_without = int((mdata["methylation"].obs["n_cpg"][:48] == 0).sum())
     print(f"48 genes, {n_without} of them without CpGs; largest relative differences in double precision:")

@@ -221,7 +221,7 @@ class EpochClock(pl.Callback):
         self._start = now
 
 
-def train(model: attn.models.MultiAttention, n_epochs: int, clock: EpochClock | None = None) -> None:
+def train(model: attn.models.Kang2020, n_epochs: int, clock: EpochClock | None = None) -> None:
     """Train without stopping early."""
     model.train(n_epochs, early_stopping=False, accelerator="cpu", callbacks=[clock] if clock else [])
 
@@ -243,12 +243,12 @@ def scaling(options: Options) -> list[Row]:
     return [*rows, Row("exponent of an epoch's time in the number of genes", "", exponent, ratio=shown_range)]
 
 
-def _simulated_model(n_genes: int) -> attn.models.MultiAttention:
+def _simulated_model(n_genes: int) -> attn.models.Kang2020:
     mdata = attn.pp.split(attn.datasets.simulate(n_genes=n_genes, cell_types=1))
     return Case(SIMULATED, mdata).model
 
 
-def _epoch(model: attn.models.MultiAttention, clock: EpochClock) -> float:
+def _epoch(model: attn.models.Kang2020, clock: EpochClock) -> float:
     """The second epoch: the first one warms up."""
     train(model, 2, clock)
     return clock.seconds[-1]

@@ -192,7 +192,7 @@ def test_a_newer_schema(mdata):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"n_head": 3}, "Did you mean 'n_heads'"), ({"max_epoch": 3}, "'max_epochs'")]
+    ("options", "message"), [({"n_querys": 3}, "Did you mean 'n_queries'"), ({"max_epoch": 3}, "'max_epochs'")]
 )
 def test_unknown_options_are_refused_before_any_work(mdata, options, message):
     check_fails(mdata, TypeError, message, **options)
@@ -206,7 +206,8 @@ def test_unknown_options_are_refused_before_any_work(mdata, options, message):
         ({"target": "rank"}, "target must be one of"),
         ({"loss": "huber"}, r"loss \(for target='label'\)"),
         ({"normalization": "sqrt"}, "normalization must be one of"),
-        ({"kernel_size": 41}, "40 bins, fewer than the 41"),
+        ({"kernel_size": 4}, "kernel_size must be odd"),
+        ({"kernel_size": 41, "model": "kang2020"}, "40 bins, fewer than the 41"),
     ],
 )
 def test_impossible_choices(mdata, options, message):

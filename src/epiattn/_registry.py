@@ -73,19 +73,51 @@ baselines = Registry(
 models = Registry(
     "model",
     {
-        "multi_attention": Entry("epiattn.models:MultiAttention", "the package's default model"),
-        "kang2020": Entry(
-            "epiattn.models:MultiAttention", "Kang et al. 2020 as published, corrected", {"reconstruction": 0.0}
+        "multi_attention": Entry(
+            "epiattn.models:MultiAttention", "the default: attention over marks, bins, CpGs, TFs and modalities"
         ),
-        "gated_attention": Entry(
-            "epiattn.models:GatedAttention", "attention over marks, bins, CpGs, TFs and modalities; the most accurate"
-        ),
+        "kang2020": Entry("epiattn.models:Kang2020", "Kang et al. 2020 as published, corrected"),
         "hm_crnn": Entry("epiattn.models:HMCRNN", "histone branch of Kang et al. 2020 alone"),
         "attentive_chrome": Entry("epiattn.models:AttentiveChrome", "Singh et al. 2017: attention per mark and bin"),
         "deep_chrome": Entry("epiattn.models:DeepChrome", "Singh et al. 2016: convolution, no attention"),
         "chromoformer": Entry(
             "epiattn.models:Chromoformer", "Lee et al. 2022: transformers, with distal regions if given"
         ),
+    },
+)
+
+#: Encoders that `models.MultiAttention` can be made of, by the kind of modality: modules as those of `epiattn.nn`.
+histone_encoders = Registry(
+    "encoder of histone marks",
+    {
+        "attention": Entry("epiattn.nn:HistoneAttention", "the default: attention over marks and bins; knows places"),
+        "crnn": Entry("epiattn.nn:HistoneCRNN", "Kang et al. 2020: convolution, BiLSTM, one additive attention"),
+    },
+)
+
+methylation_encoders = Registry(
+    "encoder of methylation",
+    {
+        "attention": Entry("epiattn.nn:CpGAttention", "the default: CpGs as a set"),
+        "rnn": Entry("epiattn.nn:MethylationRNN", "Kang et al. 2020: BiLSTM over the CpGs, one additive attention"),
+    },
+)
+
+tf_encoders = Registry(
+    "encoder of TFs",
+    {
+        "attention": Entry("epiattn.nn:TFAttention", "the default: bound TFs as a set, each with an embedding"),
+        "self_attention": Entry("epiattn.nn:TFSelfAttention", "Kang et al. 2020: self-attention over all TFs"),
+    },
+)
+
+#: What joins the modalities in `models.MultiAttention`.
+fusions = Registry(
+    "fusion",
+    {
+        "gated": Entry("epiattn.nn:GatedFusion", "the default: attention over modalities around a residual"),
+        "multi_attention": Entry("epiattn.nn:MultiAttentionFusion", "Kang et al. 2020: ten attentions over features"),
+        "concatenation": Entry("epiattn.nn:Concatenation", "side by side, nothing learned"),
     },
 )
 

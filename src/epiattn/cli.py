@@ -214,7 +214,7 @@ def embed(
 def benchmark(
     data: Input,
     models: Annotated[
-        str, typer.Option(help="Names separated by commas, such as 'gated_attention x5'; 'all'; 'baselines'.")
+        str, typer.Option(help="Names separated by commas, such as 'multi_attention x5'; 'all'; 'baselines'.")
     ] = "all",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; what is done is kept there.")] = Path(
         "epiattn-benchmark"

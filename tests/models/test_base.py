@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import epiattn as attn
-from epiattn.models import MultiAttention, RegulatoryModel
+from epiattn.models import Kang2020, RegulatoryModel
 
 QUICK = {"max_epochs": 2, "batch_size": 128}
 
@@ -14,8 +14,8 @@ QUICK = {"max_epochs": 2, "batch_size": 128}
 @pytest.fixture(scope="module")
 def trained(simulated):
     mdata = attn.pp.split(simulated.copy())
-    MultiAttention.setup_mudata(mdata)
-    model = MultiAttention(mdata, n_heads=3, n_kernels=5)
+    Kang2020.setup_mudata(mdata)
+    model = Kang2020(mdata, n_heads=3, n_kernels=5)
     model.train(**QUICK)
     return model
 
@@ -59,14 +59,14 @@ def test_loading_gives_equal_latents(trained, simulated, tmp_path, loaded_with):
     np.testing.assert_array_equal(latent, expected)
     assert repr(model) == repr(trained)
     model.save(tmp_path / "again")
-    again = MultiAttention.load(tmp_path / "again", adata=False)
+    again = Kang2020.load(tmp_path / "again", adata=False)
     np.testing.assert_array_equal(again.get_latent_representation(fresh), expected)
 
 
 def test_without_data_it_asks_for_some(trained, tmp_path):
     trained.save(tmp_path / "m")
     with pytest.raises(ValueError, match="loaded without data"):
-        MultiAttention.load(tmp_path / "m").predict()
+        Kang2020.load(tmp_path / "m").predict()
 
 
 @pytest.mark.parametrize("scale_by", [None, "cell_type"])
@@ -77,8 +77,8 @@ def test_scaling_is_learned_on_the_training_split_only(simulated, scale_by):
     for factor in (1, 1000):
         changed = mdata.copy()
         changed["histone"].layers["H3K4me3"][test] *= factor
-        MultiAttention.setup_mudata(changed)
-        model = MultiAttention(changed, scale_by=scale_by)
+        Kang2020.setup_mudata(changed)
+        model = Kang2020(changed, scale_by=scale_by)
         model.train(max_epochs=1)
         scales.append(model.module.scaling.scale_histone.numpy())
     np.testing.assert_array_equal(*scales)
@@ -90,7 +90,7 @@ def test_scaling_is_learned_on_the_training_split_only(simulated, scale_by):
 
 def test_repr_says_what_it_is(trained):
     text = repr(trained)
-    assert "MultiAttention predicting label" in text
+    assert "Kang2020 predicting label" in text
     assert "H3K4me3" in text
     assert "20 TFs" in text
     assert "2 epochs" in text
@@ -98,8 +98,8 @@ def test_repr_says_what_it_is(trained):
 
 def test_best_weights_are_restored(simulated):
     mdata = attn.pp.split(simulated.copy())
-    MultiAttention.setup_mudata(mdata)
-    model = MultiAttention(mdata)
+    Kang2020.setup_mudata(mdata)
+    model = Kang2020(mdata)
     model.train(max_epochs=30, lr=0.05, early_stopping=False)
     losses = model.history["loss_validation"]["loss_validation"].to_numpy(float)
     assert model.best_epoch_ == losses.argmin() + 1
@@ -112,36 +112,36 @@ def test_best_weights_are_restored(simulated):
 
 def test_early_stopping_stops(simulated):
     mdata = attn.pp.split(simulated.copy())
-    MultiAttention.setup_mudata(mdata)
-    model = MultiAttention(mdata)
+    Kang2020.setup_mudata(mdata)
+    model = Kang2020(mdata)
     model.train(max_epochs=200, lr=0.05, early_stopping_patience=2)
     assert len(model.history["loss_train"]) < 200
 
 
 def test_an_untrained_model_says_so(simulated):
     mdata = simulated.copy()
-    MultiAttention.setup_mudata(mdata)
+    Kang2020.setup_mudata(mdata)
     with pytest.raises(RuntimeError, match="not trained yet"):
-        MultiAttention(mdata).predict()
+        Kang2020(mdata).predict()
 
 
 def test_training_without_a_split_says_what_to_do(simulated):
     mdata = simulated.copy()
-    MultiAttention.setup_mudata(mdata)
+    Kang2020.setup_mudata(mdata)
     with pytest.raises(ValueError, match="pp.split"):
-        MultiAttention(mdata).train()
+        Kang2020(mdata).train()
 
 
 def test_setup_anndata_points_to_mudata(simulated):
     with pytest.raises(NotImplementedError, match="tl.fit"):
-        MultiAttention.setup_anndata(simulated["histone"])
+        Kang2020.setup_anndata(simulated["histone"])
     with pytest.raises(TypeError, match="needs a MuData"):
-        MultiAttention.setup_mudata(simulated["histone"].copy())
+        Kang2020.setup_mudata(simulated["histone"].copy())
 
 
 def test_all_sizes_are_parameters(simulated):
     mdata = attn.pp.split(simulated.copy())
-    MultiAttention.setup_mudata(mdata)
-    model = MultiAttention(mdata, n_hidden_histone=3, n_hidden_methylation=2, n_context_tf=1, n_heads=2, pool_size=1)
+    Kang2020.setup_mudata(mdata)
+    model = Kang2020(mdata, n_hidden_histone=3, n_hidden_methylation=2, n_context_tf=1, n_heads=2, pool_size=1)
     model.train(max_epochs=1)
     assert model.get_latent_representation().shape == (400, 11)

@@ -109,7 +109,7 @@ def deeper(mdata, cell_type, factors):
     return mdata
 
 
-@pytest.fixture(scope="module", params=["gated_attention", "multi_attention"])
+@pytest.fixture(scope="module", params=["multi_attention", "kang2020"])
 def fitted(request, simulated, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     known = simulated[simulated.obs["cell_type"] == "cell_type_0"].copy()
@@ -133,7 +133,7 @@ def test_depth_matters_without_scaling(simulated, tmp_path):
 
 
 def test_a_saved_model_says_the_same_of_a_part(simulated, tmp_path):
-    mdata = attn.tl.fit(simulated, model="gated_attention", max_epochs=1, model_dir=tmp_path, copy=True)
+    mdata = attn.tl.fit(simulated, model="multi_attention", max_epochs=1, model_dir=tmp_path, copy=True)
     rows = np.flatnonzero(mdata.obs["cell_type"] == "cell_type_1")[::7]
     part = attn.tl.embed(simulated[rows].copy(), tmp_path)
     np.testing.assert_allclose(part.obs["attn_score"], mdata.obs["attn_score"].iloc[rows], atol=1e-5)

@@ -14,8 +14,8 @@ from epiattn.models._loader import TARGET, BatchSampler, make_loader
 
 
 def model_of(mdata, **setup):
-    attn.models.MultiAttention.setup_mudata(mdata, **setup)
-    return attn.models.MultiAttention(mdata)
+    attn.models.Kang2020.setup_mudata(mdata, **setup)
+    return attn.models.Kang2020(mdata)
 
 
 def assert_same(batch, other):

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 import epiattn as attn
 from epiattn._registry import models
-from epiattn.models import GatedAttention
+from epiattn.models import MultiAttention
 from epiattn.models._loader import EXPRESSION, TARGET
 from epiattn.models._module import Augmentation
 from epiattn.nn import ModalityBatch
@@ -21,8 +21,8 @@ QUICK = {"max_epochs": 1, "batch_size": 128}
 def make(mdata):
     def make(**options):
         attn.pp.split(mdata)
-        GatedAttention.setup_mudata(mdata)
-        return GatedAttention(mdata, **options)
+        MultiAttention.setup_mudata(mdata)
+        return MultiAttention(mdata, **options)
 
     return make
 
@@ -124,7 +124,7 @@ def test_probabilities_are_calibrated_on_the_validation_part(make, mdata):
     assert before.shape == after.shape
 
 
-@pytest.mark.parametrize("name", ["multi_attention", "kang2020"])
+@pytest.mark.parametrize("name", ["kang2020", "hm_crnn", "attentive_chrome"])
 def test_published_models_are_trained_without_any_of_it(mdata, name):
     attn.pp.split(mdata)
     model_class = models[name].load()

@@ -17,8 +17,8 @@ NAMES = ("prediction", "latent", "modality_weights", "contexts", "attention", "u
 @pytest.fixture(scope="module")
 def model(simulated):
     mdata = attn.pp.split(simulated.copy())
-    attn.models.MultiAttention.setup_mudata(mdata)
-    model = attn.models.MultiAttention(mdata)
+    attn.models.Kang2020.setup_mudata(mdata)
+    model = attn.models.Kang2020(mdata)
     model.train(max_epochs=1, enable_progress_bar=False)
     return model
 

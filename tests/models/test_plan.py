@@ -13,8 +13,8 @@ from epiattn.models._plan import RegulatoryPlan
 @pytest.fixture
 def model(mdata):
     def make(**options):
-        attn.models.MultiAttention.setup_mudata(mdata)
-        return attn.models.MultiAttention(mdata, **options)
+        attn.models.Kang2020.setup_mudata(mdata)
+        return attn.models.Kang2020(mdata, **options)
 
     return make
 

@@ -58,7 +58,7 @@ def test_the_model_learns_from_soft_labels_where_expression_is_known(simulated, 
         return seen[-1][0]
 
     monkeypatch.setattr("epiattn.models._training.soften_labels", remember)
-    quick = {"model": "gated_attention", "max_epochs": 1, "copy": True}
+    quick = {"model": "multi_attention", "max_epochs": 1, "copy": True}
     simulated = attn.pp.split(simulated.copy())
     attn.tl.fit(simulated, **quick)
     labels, noise = seen.pop()

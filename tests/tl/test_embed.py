@@ -30,7 +30,7 @@ def test_new_data_needs_no_label_expression_or_split(folder):
     new = attn.datasets.simulate(30, ("unseen",), max_cpgs=30, n_tfs=20, seed=8)
     del new.obs["label"], new.obs["chrom"], new.mod["rna"]
     attn.tl.embed(new, folder, key_added="new")
-    assert new.obsm["X_new"].shape == (30, 105)
+    assert new.obsm["X_new"].shape == (30, 64)
     assert "metrics" in new.uns["new"]
     assert not new.uns["new"]["metrics"]
 

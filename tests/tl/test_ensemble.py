@@ -11,7 +11,8 @@ from scipy.special import expit, logit
 import epiattn as attn
 from epiattn.tl._ensemble import name_of, parse_name
 
-QUICK = {"max_epochs": 1, "batch_size": 128}
+QUICK = {"model": "kang2020", "max_epochs": 1, "batch_size": 128}
+DEFAULT = {**QUICK, "model": "multi_attention"}  # calibrates its probabilities
 N_MODELS = 3
 
 
@@ -113,16 +114,16 @@ def test_an_ensemble_is_replaced_by_one_model_without_a_trace(fitted, data):
 
 
 def test_the_mean_is_calibrated_on_the_validation_part_where_the_model_is(data):
-    members = [scores(attn.tl.fit(data, model="gated_attention", seed=s, copy=True, **QUICK)) for s in (0, 1)]
-    fitted = attn.tl.fit(data, model="gated_attention", n_models=2, copy=True, **QUICK)
+    members = [scores(attn.tl.fit(data, seed=s, copy=True, **DEFAULT)) for s in (0, 1)]
+    fitted = attn.tl.fit(data, n_models=2, copy=True, **DEFAULT)
     mean = np.mean(members, 0, dtype=float)
     rows = (data.obs["split"] == "validation").to_numpy()
     truth = (data.obs["label"] == "high").to_numpy(dtype=float)
     found = attn.metrics.temperature(truth[rows], logit(mean[rows]))
     assert abs(found - 1) > 0.01
     np.testing.assert_allclose(scores(fitted), expit(logit(mean) / found), rtol=1e-4)
-    raw = attn.tl.fit(data, model="gated_attention", n_models=2, calibrate=False, copy=True, **QUICK)
-    alone = attn.tl.fit(data, model="gated_attention", calibrate=False, copy=True, **QUICK)
+    raw = attn.tl.fit(data, n_models=2, calibrate=False, copy=True, **DEFAULT)
+    alone = attn.tl.fit(data, calibrate=False, copy=True, **DEFAULT)
     half = alone.obsm["X_attn"].shape[1]
     np.testing.assert_array_equal(raw.obsm["X_attn"][:, :half], alone.obsm["X_attn"])
 
@@ -149,7 +150,7 @@ def test_a_saved_ensemble_gives_the_same_again(data, fitted, folder):
 
 def test_a_folder_holds_what_was_saved_last(data, alone, tmp_path):
     options = {"model_dir": tmp_path, "copy": True, **QUICK}
-    calibrated = attn.tl.fit(data, model="gated_attention", n_models=2, **options)
+    calibrated = attn.tl.fit(data, n_models=2, **{**options, **DEFAULT})
     same(attn.tl.embed(data, tmp_path, copy=True), calibrated)
     attn.tl.fit(data, **options)
     same(attn.tl.embed(data, tmp_path, copy=True), alone[0])
@@ -192,7 +193,7 @@ def test_cross_validation_trains_the_members_of_a_fold_with_seeds_of_their_own(d
     found = attn.tl.cross_validate(data, n_models=2, seeds=(1,), **options)
     members = attn.tl.cross_validate(data, seeds=(2, 3), **options)
     np.testing.assert_allclose(scores(found, "cv"), scores(members, "cv"), rtol=1e-5)
-    assert found.uns["cv"]["folds"]["model"].unique().tolist() == ["multi_attention x2"]
+    assert found.uns["cv"]["folds"]["model"].unique().tolist() == ["kang2020 x2"]
 
 
 def test_an_ensemble_stands_beside_its_model_in_a_benchmark(data, tmp_path):
@@ -211,7 +212,7 @@ def test_an_ensemble_stands_beside_its_model_in_a_benchmark(data, tmp_path):
 
 
 def test_names_of_ensembles_are_read_as_they_are_written():
-    assert parse_name(name_of("gated_attention", 5)) == ("gated_attention", 5)
+    assert parse_name(name_of("multi_attention", 5)) == ("multi_attention", 5)
     assert parse_name(name_of("hm_crnn", 12)) == ("hm_crnn", 12)
     assert name_of("hm_crnn", 1) == "hm_crnn"
     for name in ("hm_crnn", "hm_crnn x1", "hm_crnn x0", "hm_crnn x", "logistic x5", "hm_crnnx5"):

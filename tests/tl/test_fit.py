@@ -22,8 +22,10 @@ def fitted(simulated):
 
 def test_everything_in_the_data_model_is_written(fitted):
     n = fitted.n_obs
-    assert fitted.obsm["X_attn"].shape == (n, 105)
-    assert [fitted.obsm[f"X_attn_{name}"].shape[1] for name in ("histone", "methylation", "tf")] == [80, 20, 5]
+    n_marks = len(fitted.uns["attn"]["channels"]["histone"])
+    assert fitted.obsm["X_attn"].shape == (n, 64)
+    sizes = [fitted.obsm[f"X_attn_{name}"].shape[1] for name in ("histone", "methylation", "tf")]
+    assert sizes == [48 + n_marks, 16 + 3, 8 + 5]
     assert list(fitted.obsm["attn_modality"].columns) == ["histone", "methylation", "tf"]
     assert fitted.obs["attn_score"].between(0, 1).all()
     assert ((fitted.obs["attn_score"] > 0.5) == (fitted.obs["attn_prediction"] == "high")).all()
@@ -46,13 +48,18 @@ def test_attention_sums_to_one(fitted):
 
 
 def test_modality_weights_are_relative_to_a_uniform_share(fitted):
-    shares = fitted.obsm["attn_modality"].to_numpy() * np.array([80, 20, 5]) / 105
+    np.testing.assert_allclose(fitted.obsm["attn_modality"].to_numpy().mean(1), 1, rtol=1e-5)
+
+
+def test_modality_weights_of_the_published_fusion_are_relative_to_a_uniform_share(mdata):
+    attn.tl.fit(mdata, model="kang2020", **QUICK)
+    shares = mdata.obsm["attn_modality"].to_numpy() * np.array([80, 20, 5]) / 105
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
 
 
 def test_history_holds_what_means_something(fitted):
     history = fitted.uns["attn"]["history"]
-    quantities = ("loss", "auc", "reconstruction")
+    quantities = ("loss", "auc", "reconstruction", "expression")
     assert set(history) == {f"{name}_{part}" for name in quantities for part in ("train", "validation")}
     assert all(len(values) == 2 for values in history.values())
 
@@ -151,7 +158,8 @@ def test_several_resolutions_get_an_encoder_each(mdata):
     both = mudata.MuData(modalities)
     both.obs = mdata.obs.copy()
     attn.tl.fit(both, **QUICK)
-    assert both.obsm["X_attn"].shape[1] == 160
+    assert list(both.obsm["attn_modality"]) == ["histone", "histone_500bp"]
+    assert both.obsm["X_attn_histone_500bp"].shape == both.obsm["X_attn_histone"].shape
     assert both["histone_500bp"].layers["attn_attention"].shape == (400, 20)
 
 

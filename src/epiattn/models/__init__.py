@@ -4,16 +4,16 @@ from ._attentive_chrome import AttentiveChrome
 from ._base import RegulatoryModel
 from ._chromoformer import Chromoformer
 from ._deep_chrome import DeepChrome
-from ._gated_attention import GatedAttention
 from ._hm_crnn import HMCRNN
+from ._kang2020 import Kang2020
 from ._multi_attention import MultiAttention
 
 __all__ = [
     "AttentiveChrome",
     "Chromoformer",
     "DeepChrome",
-    "GatedAttention",
     "HMCRNN",
+    "Kang2020",
     "MultiAttention",
     "RegulatoryModel",
 ]

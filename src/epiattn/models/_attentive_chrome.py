@@ -43,7 +43,7 @@ class AttentiveChrome(HistoneModel):
     dropout
         Share of the states of the LSTMs that is dropped in training.
     reconstruction
-        See :class:`MultiAttention`; 0, as published: none.
+        See :class:`Kang2020`; 0, as published: none.
 
     References
     ----------

@@ -68,7 +68,7 @@ class Chromoformer(HistoneModel):
     dropout
         Share of the sub-layers' outputs that is dropped in training.
     reconstruction
-        See :class:`MultiAttention`; 0, as published: none.
+        See :class:`Kang2020`; 0, as published: none.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class DeepChrome(HistoneModel):
     dropout
         Share of the pooled features that is dropped in training.
     reconstruction
-        See :class:`MultiAttention`; 0, as published: none.
+        See :class:`Kang2020`; 0, as published: none.
 
     References
     ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class HMCRNN(HistoneModel):
     """Convolution, BiLSTM and attention over the bins of all histone marks, and a head: no fusion, nothing else read.
 
-    What :class:`MultiAttention` does to histone marks, without its multi-attention block; marks and bins are read from
+    What :class:`Kang2020` does to histone marks, without its multi-attention block; marks and bins are read from
     the data. Published training: Adam, learning rate 0.001, batches of 16, 20 epochs, focal loss. Here it is trained as
     all models of the package are; see :meth:`train`.
 
@@ -44,7 +44,7 @@ class HMCRNN(HistoneModel):
     n_hidden_head, dropout
         Hidden units of the head, and the share of them that is dropped in training.
     reconstruction
-        See :class:`MultiAttention`; 0, as published: none.
+        See :class:`Kang2020`; 0, as published: none.
 
     References
     ----------

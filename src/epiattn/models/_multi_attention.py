@@ -1,4 +1,4 @@
-"""The multi-attention model of Kang et al. 2020."""
+"""Attention over marks, bins, CpGs, TFs and modalities, trained against over-fitting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from epiattn import _keys as k
 from epiattn._modalities import kind
-from epiattn.nn import HistoneCRNN, MethylationRNN, MultiAttentionFusion, RegulatoryNetwork, ScoreHead, TFSelfAttention
+from epiattn._registry import Registry, fusions, histone_encoders, methylation_encoders, tf_encoders
+from epiattn.nn import RegulatoryNetwork, ScoreHead
 
 from ._base import RegulatoryModel
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
 
 class MultiAttention(RegulatoryModel):
-    """Histone marks, DNA methylation and TFs, each with its encoder, joined by a multi-attention block.
+    """Histone marks, DNA methylation and TFs, each with an attention of its own, joined by an attention over them.
 
-    The published architecture with its errors corrected (attention on padding, misaligned multi-attention weights,
-    discarded TF attention). Any subset of the modalities works; all sizes are read from the data.
+    The idea is that of Kang et al. 2020 (:class:`Kang2020`); the parts are small, know places, and are trained
+    against over-fitting: :class:`~epiattn.nn.HistoneAttention` (attention over marks and bins),
+    :class:`~epiattn.nn.CpGAttention` and :class:`~epiattn.nn.TFAttention` (sets), and
+    :class:`~epiattn.nn.GatedFusion`, whose weights say which modality mattered for which gene. Any subset of the
+    modalities works; all sizes are read from the data. Probabilities are calibrated on the validation part.
 
     Parameters
     ----------
@@ -35,28 +39,42 @@ class MultiAttention(RegulatoryModel):
     scale_by
         Column of ``obs``, by whose groups each mark is first scaled to one mean, so that depth does not matter;
         ``None``: it is not. Learned without labels, for new groups from the object that holds them.
-    n_kernels, kernel_size, pool_size
-        Convolution over the bins: kernels, their width, and the width of the max-pooling.
-    n_hidden_histone, n_hidden_methylation
-        LSTM units in each direction.
-    n_hidden_tf, n_context_tf
-        Size of the TFs' queries and keys, and of their context vector.
-    n_attention
-        Units of the scoring layer of the additive attentions.
-    n_heads
-        Attentions in the multi-attention block.
-    n_hidden_head, dropout
-        Hidden units of the head, and the share of them that is dropped in training.
+    histone_encoder, methylation_encoder, tf_encoder, fusion
+        Names of the parts: ``"attention"`` or, as published, ``"crnn"``, ``"rnn"`` and ``"self_attention"``; fusions
+        are ``"gated"``, ``"multi_attention"`` (published) and ``"concatenation"``. The sizes below are those of the
+        default parts; others keep their own.
+    n_features, n_queries, n_levels, kernel_size, n_blocks
+        Of the encoder of histone marks; see :class:`~epiattn.nn.HistoneAttention`.
+    n_features_methylation, n_features_tf
+        Features of each CpG and of each TF.
+    n_latent
+        Size of the latent space.
+    n_hidden_head
+        Hidden units of the head.
+    dropout
+        Share of what the attentions read, and of the head's hidden units, that is dropped in training.
     modality_dropout
         Probability with which a modality is hidden in training; above 0, the model can predict without some.
     reconstruction
         Weight of the error with which the signal that the attention saw is read back from the latent space, beside
-        the loss of the prediction; see :class:`epiattn.nn.AttendedDecoder`. At 0, as published, the latent space
-        holds the prediction and little else.
+        the loss of the prediction; see :class:`epiattn.nn.AttendedDecoder`. At 0, the latent space holds the prediction
+        and little else.
+    expression_weight
+        Weight of a second target beside the labels: the expression, where ``mdata["rna"]`` holds it. 0: none.
+    label_noise
+        Scale of the error of the expression that the labels come from, in its units (``mdata["rna"].X``): genes near
+        the threshold count as high with a probability, not as high or low. 0: none.
+    mixup
+        Training mixes two observations in shares from a beta distribution with this parameter (1: uniform); 0: none.
+        Not with the losses ``"focal"`` and ``"pairwise"``, which need labels of 0 and 1.
+    gain_noise
+        Training multiplies each mark of each observation by a random factor; this is the standard deviation of its
+        logarithm. For marks of other depth, antibodies and laboratories. 0: none.
 
     References
     ----------
-    Kang, Lee, Lee & Kim, Front. Genet. 11:869 (2020), doi 10.3389/fgene.2020.00869.
+    Kang, Lee, Lee & Kim, Front. Genet. 11:869 (2020), doi 10.3389/fgene.2020.00869; Zhang, Cisse, Dauphin & Lopez-Paz,
+    ICLR (2018), arXiv 1710.09412 (mixup).
 
     Examples
     --------
@@ -67,8 +85,10 @@ class MultiAttention(RegulatoryModel):
     >>> model = attn.models.MultiAttention(mdata)
     >>> model.train(max_epochs=1, enable_progress_bar=False)
     >>> model.get_latent_representation().shape
-    (120, 105)
+    (120, 64)
     """
+
+    _lr, _weight_decay, _n_seen, _epochs, _calibrates = 2e-3, 0.05, 120_000, (10, 30), True
 
     def __init__(
         self,
@@ -79,46 +99,54 @@ class MultiAttention(RegulatoryModel):
         loss: str | None = None,
         normalization: str = "log1p",
         scale_by: str | None = k.CELL_TYPE,
-        n_kernels: int = 20,
-        kernel_size: int = 7,
-        pool_size: int = 3,
-        n_hidden_histone: int = 40,
-        n_hidden_methylation: int = 10,
-        n_hidden_tf: int = 30,
-        n_context_tf: int = 5,
-        n_attention: int = 16,
-        n_heads: int = 10,
+        histone_encoder: str = "attention",
+        methylation_encoder: str = "attention",
+        tf_encoder: str = "attention",
+        fusion: str = "gated",
+        n_features: int = 48,
+        n_queries: int = 8,
+        n_levels: int = 4,
+        kernel_size: int = 5,
+        n_blocks: int = 2,
+        n_features_methylation: int = 16,
+        n_features_tf: int = 8,
+        n_latent: int = 64,
         n_hidden_head: int = 32,
-        dropout: float = 0.0,
+        dropout: float = 0.5,
         modality_dropout: float = 0.0,
         reconstruction: float = 0.5,
+        expression_weight: float = 0.3,
+        label_noise: float = 0.2,
+        mixup: float = 0.3,
+        gain_noise: float = 0.1,
     ) -> None:
         super().__init__(mdata, registry)
         encoders: dict[str, Any] = {}
         for modality, channels in self.channels.items():
+            n, n_positions = len(channels), self.n_positions(modality)
             if kind(modality) == k.HISTONE:
-                encoders[modality] = HistoneCRNN(
-                    len(channels),
-                    self.n_positions(modality),
-                    n_kernels=n_kernels,
+                encoders[modality] = _make(
+                    histone_encoders,
+                    histone_encoder,
+                    n,
+                    n_positions,
+                    n_features=n_features,
+                    n_queries=n_queries,
+                    n_levels=n_levels,
                     kernel_size=kernel_size,
-                    pool_size=pool_size,
-                    n_hidden=n_hidden_histone,
-                    n_attention=n_attention,
+                    n_blocks=n_blocks,
+                    dropout=dropout,
                 )
             elif kind(modality) == k.METHYLATION:
-                encoders[modality] = MethylationRNN(
-                    len(channels), n_hidden=n_hidden_methylation, n_attention=n_attention
-                )
+                size = {"n_features": n_features_methylation, "dropout": dropout}
+                encoders[modality] = _make(methylation_encoders, methylation_encoder, n, **size)
             else:
-                encoders[modality] = TFSelfAttention(
-                    self.n_positions(modality), len(channels), n_hidden=n_hidden_tf, n_context=n_context_tf
-                )
-        fusion = MultiAttentionFusion(
-            {modality: encoder.n_context for modality, encoder in encoders.items()}, n_heads=n_heads
-        )
-        head = ScoreHead(fusion.n_latent, n_hidden=n_hidden_head, dropout=dropout)
-        network = RegulatoryNetwork(encoders, fusion, head, modality_dropout=modality_dropout)
+                size = {"n_features": n_features_tf, "dropout": dropout}
+                encoders[modality] = _make(tf_encoders, tf_encoder, n_positions, n, **size)
+        contexts = {name: encoder.n_context for name, encoder in encoders.items()}
+        joined = _make(fusions, fusion, contexts, n_latent=n_latent)
+        head = ScoreHead(joined.n_latent, n_hidden=n_hidden_head, dropout=dropout)
+        network = RegulatoryNetwork(encoders, joined, head, modality_dropout=modality_dropout)
         self._build(
             network,
             target=target,
@@ -126,5 +154,14 @@ class MultiAttention(RegulatoryModel):
             normalization=normalization,
             scale_by=scale_by,
             reconstruction=reconstruction,
+            expression_weight=expression_weight,
+            label_noise=label_noise,
+            mixup=mixup,
+            gain_noise=gain_noise,
         )
         self.init_params_ = self._get_init_params(locals())
+
+
+def _make(registry: Registry, name: str, *sizes: Any, **options: Any) -> Any:
+    """A part of the network; the options are those of the default part, the first of its registry."""
+    return registry[name].load()(*sizes, **(options if name == next(iter(registry)) else {}))

@@ -57,7 +57,7 @@ class TrainingMixin:
         Parameters
         ----------
         max_epochs
-            Passes over the training data; ``None``: few, and up to 100 (:class:`GatedAttention`: 30) where the training
+            Passes over the training data; ``None``: few, and up to 100 (:class:`MultiAttention`: 30) where the training
             set is small.
         batch_size
             Observations in a step.
@@ -72,7 +72,7 @@ class TrainingMixin:
         calibrate
             Divide the scores by the temperature that makes the labels of the validation part most likely; where the
             model also learned the expression, after adding what it says of the label (labels only). ``None``:
-            :class:`GatedAttention` does.
+            :class:`MultiAttention` does.
         split_key
             Column of ``obs`` with ``train``, ``validation`` and ``test``; see :func:`epiattn.pp.split`. Observations
             without a value there, or without a target, are left out.

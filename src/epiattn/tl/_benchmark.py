@@ -56,7 +56,7 @@ def benchmark(
     models
         ``"all"`` (every registered model and baseline), ``"baselines"``, names of models and baselines, or a mapping
         of names to their own options, such as ``{"kang2020": {"n_heads": 5}, "logistic": {}}``. A name such as
-        ``"gated_attention x5"`` is an ensemble of five; see ``n_models`` of :func:`fit`, and of
+        ``"multi_attention x5"`` is an ensemble of five; see ``n_models`` of :func:`fit`, and of
         :func:`cross_validate` for its seeds.
     target
         ``"label"`` or ``"expression"``.

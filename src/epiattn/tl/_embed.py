@@ -54,7 +54,7 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
     >>> mdata = attn.tl.fit(mdata, max_epochs=1, model_dir=folder)
     >>> other = attn.datasets.simulate(n_genes=20, cell_types=("brain",), seed=1)
     >>> attn.tl.embed(other, folder).obsm["X_attn"].shape
-    (20, 105)
+    (20, 64)
     """
     models = load_models(Path(model_dir))
     per = None if ALL in models else k.CELL_TYPE

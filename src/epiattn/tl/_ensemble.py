@@ -189,7 +189,7 @@ def check_n_models(n_models: Any) -> None:
 
 
 def name_of(model: str, n_models: int) -> str:
-    """How an ensemble is called in tables and lists: ``"gated_attention x5"``."""
+    """How an ensemble is called in tables and lists: ``"multi_attention x5"``."""
     return model if n_models == 1 else f"{model} x{n_models}"
 
 

@@ -68,7 +68,7 @@ def fit(
         MuData with at least one of the modalities ``histone`` (any ``histone*``), ``methylation`` and ``tf``, and
         with ``obs["label"]`` (or ``rna`` for ``target="expression"``); or a histone-only AnnData.
     model
-        Name of a model: ``"multi_attention"`` (default), ``"gated_attention"``, ``"kang2020"``, or a published one
+        Name of a model: ``"multi_attention"`` (default), ``"kang2020"``, its published form, or another published one
         that reads histone marks only: ``"hm_crnn"``, ``"attentive_chrome"``, ``"deep_chrome"``, ``"chromoformer"``.
     target
         ``"label"``: high or low expression; ``"expression"``: regression of ``mdata["rna"].X``.
@@ -147,7 +147,7 @@ def fit(
     >>> mdata = attn.datasets.simulate(n_genes=150, cell_types=2)
     >>> mdata = attn.tl.fit(mdata, max_epochs=2)
     >>> mdata.obsm["X_attn"].shape
-    (300, 105)
+    (300, 64)
 
     Three models, and intervals around their predictions:
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import epiattn as attn
-from epiattn.models import GatedAttention, RegulatoryModel
+from epiattn.models import MultiAttention, RegulatoryModel
 
-QUICK = {"model": "gated_attention", "max_epochs": 2, "batch_size": 128}
+QUICK = {"model": "multi_attention", "max_epochs": 2, "batch_size": 128}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_saved_model_gives_the_same(fitted):
     np.testing.assert_array_equal(again.obsm["X_attn"], mdata.obsm["X_attn"])
     np.testing.assert_array_equal(again.obs["attn_score"], mdata.obs["attn_score"])
     model = RegulatoryModel.load(folder)
-    assert isinstance(model, GatedAttention)
+    assert isinstance(model, MultiAttention)
     assert model.module.temperature != 1
 
 
@@ -81,27 +81,61 @@ def test_expression_is_a_target_too(simulated):
 
 def test_sizes_are_parameters(simulated):
     mdata = attn.pp.split(simulated.copy())
-    GatedAttention.setup_mudata(mdata)
+    MultiAttention.setup_mudata(mdata)
     sizes = {"n_features": 6, "n_queries": 2, "n_blocks": 3, "n_features_methylation": 3, "n_features_tf": 2}
-    model = GatedAttention(mdata, n_latent=5, **sizes)
+    model = MultiAttention(mdata, n_latent=5, **sizes)
     model.train(max_epochs=1)
     assert model.get_latent_representation().shape == (400, 5)
     assert model.get_latent_representation(modality="tf").shape == (400, 2 + 5)
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"histone_encoder": "crnn"},
+        {"methylation_encoder": "rnn"},
+        {"tf_encoder": "self_attention"},
+        {"fusion": "concatenation"},
+        {"fusion": "multi_attention"},
+    ],
+)
+def test_parts_are_chosen_by_name(simulated, parts):
+    mdata = attn.tl.fit(simulated, copy=True, **QUICK, **parts)
+    assert np.isfinite(mdata.obsm["X_attn"]).all()
+    network = mdata.uns["attn"]["model_options"]
+    assert network == parts
+    plain = attn.tl.fit(simulated, copy=True, **QUICK)
+    assert not np.array_equal(mdata.obs["attn_score"], plain.obs["attn_score"])
+
+
+def test_published_parts_have_their_published_sizes(simulated):
+    mdata = attn.pp.split(simulated.copy())
+    MultiAttention.setup_mudata(mdata)
+    parts = {"histone_encoder": "crnn", "methylation_encoder": "rnn", "tf_encoder": "self_attention"}
+    network = MultiAttention(mdata, fusion="multi_attention", n_features=3, kernel_size=3, **parts).module.network
+    assert network.n_latent == 80 + 20 + 5
+
+
+def test_an_unknown_part_is_refused(simulated):
+    with pytest.raises(ValueError, match=r"Unknown fusion 'gate'.*Did you mean 'gated'"):
+        attn.tl.fit(simulated.copy(), fusion="gate", **QUICK)
+    with pytest.raises(ValueError, match="Unknown encoder of histone marks 'rnn'"):
+        attn.tl.fit(simulated.copy(), histone_encoder="rnn", **QUICK)
+
+
 def test_it_learns(simulated):
     mdata = attn.datasets.simulate(n_genes=800, cell_types=2, seed=1)
-    attn.tl.fit(mdata, model="gated_attention", max_epochs=8)
+    attn.tl.fit(mdata, model="multi_attention", max_epochs=8)
     assert mdata.uns["attn"]["metrics"]["test"]["auc"] > 0.85
 
 
 def test_the_expression_is_a_second_reading_of_the_label(simulated):
     mdata = attn.pp.split(simulated, copy=True)
-    GatedAttention.setup_mudata(mdata)
+    MultiAttention.setup_mudata(mdata)
     scores = {}
     for calibrate in (False, True):
         torch.manual_seed(0)
-        model = GatedAttention(mdata)
+        model = MultiAttention(mdata)
         model.train(max_epochs=4, batch_size=128, calibrate=calibrate, enable_progress_bar=False)
         scores[calibrate] = model.predict()
         weight = model.module.second_reading[0]
@@ -116,8 +150,8 @@ def test_without_expression_there_is_none(simulated):
     mdata = mudata.MuData({"histone": simulated["histone"].copy()})
     mdata.obs = simulated.obs.copy()
     attn.pp.split(mdata)
-    GatedAttention.setup_mudata(mdata)
-    model = GatedAttention(mdata)
+    MultiAttention.setup_mudata(mdata)
+    model = MultiAttention(mdata)
     model.train(max_epochs=1, enable_progress_bar=False)
     assert model.module.temperature != 1
     np.testing.assert_array_equal(model.module.second_reading, 0)
