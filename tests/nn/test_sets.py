@@ -25,30 +25,46 @@ def cpgs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.rand(3, 5, 2, generator=generator).double(), mask
 
 
-def test_cpgs_equal_to_plain_loops() -> None:
+@pytest.mark.parametrize("place", [None, 1])
+def test_cpgs_equal_to_plain_loops(place: int | None) -> None:
     torch.manual_seed(0)
-    encoder = CpGAttention(2, n_features=3, n_queries=2).double().eval()
+    encoder = CpGAttention(2, place=place, n_features=3, n_queries=2).double().eval()
     randomise(encoder)
     encoder.standardize.running_mean.normal_()
     x, mask = cpgs()
     context, attention = encoder(x, mask)
-    assert context.shape == (3, encoder.n_context) == (3, 6)
+    assert context.shape == (3, encoder.n_context) == (3, 3 + 3 * 3)
     with torch.no_grad():
         for gene in range(3):
             valid = x[gene][mask[gene]]
             states = encoder.embed(valid)
             read, seen = torch.zeros(2, 3).double(), torch.zeros(5).double()
-            for q in range(2 if len(valid) else 0):
-                scores = states @ encoder.scores.weight[q] + encoder.scores.bias[q]
+            counts, means = [math.log(1 + len(valid))], [valid.mean(0) if len(valid) else torch.zeros(2).double()]
+            for q in range(2):
+                hill = torch.zeros(len(valid)).double()
+                if place is not None:
+                    hill = -(((valid[:, place] - encoder.centre[q]) / encoder.log_width[q].exp()) ** 2) / 2
+                counts.append(math.log(1 + float(hill.exp().sum())))
+                scores = states @ encoder.scores.weight[q] + encoder.scores.bias[q] + hill
                 weights = scores.exp() / scores.exp().sum()
-                read[q] = sum(w * s for w, s in zip(weights, states, strict=True))
+                read[q] = sum((w * s for w, s in zip(weights, states, strict=True)), torch.zeros(3).double())
+                means.append(sum((w * v for w, v in zip(weights, valid, strict=True)), torch.zeros(2).double()))
                 seen[: len(valid)] += weights / 2
-            mean = valid.mean(0) if len(valid) else torch.zeros(2).double()
-            raw = torch.tensor([math.log(1 + len(valid)), *mean]).double()
+            raw = torch.cat([torch.tensor(counts, dtype=torch.float64), *means])
             scaled = (raw - encoder.standardize.running_mean) / math.sqrt(1 + encoder.standardize.eps)
             reduced = nn.functional.gelu(encoder.reduce.weight @ read.flatten() + encoder.reduce.bias)
             assert_close(context[gene], torch.cat([reduced, scaled]), atol=1e-9, rtol=0)
             assert_close(attention[gene], seen, atol=1e-9, rtol=0)
+
+
+def test_hills_over_cpgs_start_at_the_tss_each_half_as_wide() -> None:
+    encoder = CpGAttention(2, place=1, n_queries=3).eval()
+    nn.init.zeros_(encoder.scores.weight)
+    nn.init.zeros_(encoder.scores.bias)
+    x = torch.tensor([[[0.5, -1.0], [0.5, 0.0], [0.5, 0.5]]])
+    weights = torch.exp(-(torch.tensor([-1.0, 0.0, 0.5]) ** 2) / 2 / torch.tensor([1.0, 0.5, 0.25])[:, None] ** 2)
+    expected = (weights / weights.sum(1, keepdim=True)).mean(0)
+    assert_close(encoder(x)[1][0], expected)
 
 
 def test_order_and_padding_of_cpgs_do_not_matter() -> None:

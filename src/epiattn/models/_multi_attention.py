@@ -138,7 +138,8 @@ class MultiAttention(RegulatoryModel):
                     dropout=dropout,
                 )
             elif kind(modality) == k.METHYLATION:
-                size = {"n_features": n_features_methylation, "dropout": dropout}
+                place = channels.index(k.POSITION) if k.POSITION in channels else None
+                size = {"n_features": n_features_methylation, "place": place, "dropout": dropout}
                 encoders[modality] = _make(methylation_encoders, methylation_encoder, n, **size)
             else:
                 size = {"n_features": n_features_tf, "dropout": dropout}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -13,14 +15,18 @@ class CpGAttention(nn.Module):
     r"""DNA methylation as a set of CpGs: a small network of each CpG, and several attentions over the valid ones.
 
     CpG c with channels :math:`x_c` (level, position, …) becomes :math:`h_c`, by two layers; query k has weights
-    :math:`\mathrm{softmax}_c(w_k^\top h_c)` and reads the weighted mean of :math:`h_c`. Beside what is read stand the
-    number of CpGs (as a logarithm) and the mean of each channel. Order and padding do not matter, and there is no
-    recurrence.
+    :math:`\alpha^{(k)}_c = \mathrm{softmax}_c(w_k^\top h_c + g_k(p_c))` and reads the weighted mean of :math:`h_c`. The
+    hill :math:`g_k(p) = -(p - \mu_k)^2 / 2\sigma_k^2` over the position has a learned centre and width; hills start at
+    the TSS, each half as wide as the one before. Beside what is read stand numbers that a small training set can use
+    as they are: how many CpGs there are and the mean of each channel, in all and under each query. Order and padding do
+    not matter, and there is no recurrence.
 
     Parameters
     ----------
     n_channels
         Values of each CpG.
+    place
+        Which channel is the position, from -1 to 1 with the TSS at 0; ``None``: none is, and there are no hills.
     n_features
         Features of each CpG and of what is read.
     n_queries
@@ -34,16 +40,28 @@ class CpGAttention(nn.Module):
     1802.04712 (attention over sets).
     """
 
-    def __init__(self, n_channels: int = 2, *, n_features: int = 16, n_queries: int = 4, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        n_channels: int = 2,
+        *,
+        place: int | None = None,
+        n_features: int = 16,
+        n_queries: int = 4,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
-        self.n_context = n_features + n_channels + 1
+        self.place = place
+        n_summary = (1 + n_queries) * (1 + n_channels)
+        self.n_context = n_features + n_summary
         self.embed = nn.Sequential(
             nn.Linear(n_channels, 2 * n_features), nn.GELU(), nn.Linear(2 * n_features, n_features), nn.GELU()
         )
         self.scores = nn.Linear(n_features, n_queries)
+        self.centre = nn.Parameter(torch.zeros(n_queries))
+        self.log_width = nn.Parameter(-math.log(2) * torch.arange(float(n_queries)))
         self.dropout = nn.Dropout(dropout)
         self.reduce = nn.Linear(n_queries * n_features, n_features)
-        self.standardize = Standardize(n_channels + 1)
+        self.standardize = Standardize(n_summary)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embed the CpGs of a batch of genes.
@@ -61,14 +79,23 @@ class CpGAttention(nn.Module):
         positions)``: 0 on padding; a row sums to 1, or to 0 without any CpG.
         """
         mask = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
-        states = self.embed(x)
-        weights = masked_softmax(self.scores(states).transpose(1, 2), mask[:, None])
+        valid = mask[:, None].to(x.dtype)
+        states, hills = self.embed(x), self._hills(x)
+        weights = masked_softmax(self.scores(states).transpose(1, 2) + hills, mask[:, None])
         read = (weights @ states).flatten(1)
-        count = mask.sum(1, keepdim=True)
-        mean = (x * mask[..., None]).sum(1) / count.clamp(min=1)
-        summary = self.standardize(torch.cat([torch.log1p(count.to(x.dtype)), mean], dim=1))
+        count = torch.cat([valid.sum(2), (hills.exp() * valid).sum(2)], dim=1)
+        average = torch.cat([valid / valid.sum(2, keepdim=True).clamp(min=1), weights], dim=1)
+        means = (average @ (x * mask[..., None])).flatten(1)
+        summary = self.standardize(torch.cat([torch.log1p(count), means], dim=1))
         context = nn.functional.gelu(self.reduce(self.dropout(read)))
         return torch.cat([context, summary], dim=1), weights.mean(1)
+
+    def _hills(self, x: Tensor) -> Tensor:
+        """Scores of the positions, shape ``(batch, n_queries, positions)``; 0 at the top of a hill."""
+        if self.place is None:
+            return x.new_zeros(len(x), len(self.centre), x.shape[1])
+        position = x[:, None, :, self.place]
+        return -(((position - self.centre[:, None]) / self.log_width.exp()[:, None]) ** 2) / 2
 
 
 class TFAttention(nn.Module):
