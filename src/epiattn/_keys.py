@@ -14,6 +14,7 @@ DISTAL = "distal"  # signal of the regions that a promoter touches
 
 # Columns of `mdata.obs`
 GENE_ID = "gene_id"
+GENE_NAME = "gene_name"
 CELL_TYPE = "cell_type"
 CHROM = "chrom"
 TSS = "tss"
@@ -110,3 +111,21 @@ def scores(key: str) -> str:
 def prediction(key: str) -> str:
     """Predicted class, in ``obs``."""
     return f"{key}_prediction"
+
+
+# What tools write about a run
+def attribution(key: str) -> str:
+    """Attribution to CpGs and TFs, in the modality's ``layers``; total of each feature, in ``obsm``; its record."""
+    return f"{key}_attribution"
+
+
+def mark_layer(key_added: str, mark: str) -> str:
+    """What a tool says of the bins of one mark, in the modality's ``layers``."""
+    return f"{key_added}_{mark}"
+
+
+def feature(modality: str, channel: str | None = None) -> str:
+    """Name of a mark, of methylation or of the TFs in tables: ``H3K4me3``, ``histone_500bp:H3K4me3``, ``tf``."""
+    if channel is None:
+        return modality
+    return channel if modality == HISTONE else f"{modality}:{channel}"

@@ -233,3 +233,34 @@ def check_choice(what: str, value: str, choices: Collection[str]) -> None:
 def _some(names: Any, n: int = 3) -> str:
     shown = ", ".join(repr(str(name)) for name in names[:n])
     return shown + (", …" if len(names) > n else "")
+
+
+def rows_of_genes(mdata: MuData, genes: Collection[str] | str | None) -> np.ndarray:
+    """Observations of genes, sorted.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    genes
+        Names or ids of genes, or names of observations; ``None``: all observations.
+
+    Raises
+    ------
+    ValueError
+        If a gene does not occur.
+    """
+    if genes is None:
+        return np.arange(mdata.n_obs)
+    wanted = {genes} if isinstance(genes, str) else {str(gene) for gene in genes}
+    names = [mdata.obs_names.astype(str).to_numpy()]
+    names += [mdata.obs[column].astype(str).to_numpy() for column in (k.GENE_ID, k.GENE_NAME) if column in mdata.obs]
+    known = set().union(*names)
+    if unknown := sorted(wanted - known):
+        more = " and more" if len(unknown) > 5 else ""
+        msg = f"Unknown genes {unknown[:5]}{more}: not in obs_names, obs['gene_id'] or obs['gene_name']."
+        raise ValueError(msg)
+    if not wanted:
+        msg = "genes names no gene; None means all."
+        raise ValueError(msg)
+    return np.flatnonzero(np.any([np.isin(each, list(wanted)) for each in names], axis=0))

@@ -16,7 +16,7 @@ from ._tables import read_header, split_line
 from ._text import Column, check_rows, read_chunks
 
 TRANSCRIPT_ID = "transcript_id"
-GENE_NAME, BIOTYPE = "gene_name", "biotype"
+GENE_NAME, BIOTYPE = k.GENE_NAME, "biotype"
 #: Columns of a table, by the names that they may have (in any case, with blanks for underscores).
 SYNONYMS = {
     k.GENE_ID: ("gene_id", "geneid", "ensembl_gene_id", "gene_stable_id", "gene"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -135,6 +136,16 @@ class HistoneAttention(nn.Module):
             Scaled signal of training observations, shape ``(n_obs, n_marks, n_bins)``.
         """
         self.levels.learn(values)
+
+    def path_to(self, end: Tensor) -> AbstractContextManager[None]:
+        """Let nothing in the network jump on a way of the signal from 0 to an end; see :class:`SignalLevels`.
+
+        Parameters
+        ----------
+        end
+            Scaled signal, shape ``(batch, n_marks, n_bins)``.
+        """
+        return self.levels.path_to(end)
 
     def uniform_attention(self) -> Tensor:
         """Attention over bins, summed over the marks, where all bins weigh the same.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -39,6 +42,7 @@ class SignalLevels(nn.Module):
         self.n_channels = n_marks * (n_levels + 1)
         self.knots: Tensor
         self.register_buffer("knots", torch.linspace(0, 2, n_levels + 1).repeat(n_marks, 1))
+        self._end: Tensor | None = None
 
     def learn(self, values: Tensor) -> None:
         """Learn the knots; a mark without a positive value keeps what it has.
@@ -69,7 +73,33 @@ class SignalLevels(nn.Module):
         -------
         Shape ``(batch, n_marks, n_levels + 1, n_bins)``: the levels, and 1 where there is any signal.
         """
+        if self._end is None:
+            return self._encode(x)
+        end = self._end.repeat(len(x) // len(self._end), 1, 1)
+        share = x / torch.where(end > 0, end, 1)
+        return torch.where(end[:, :, None] > 0, share[:, :, None] * self._encode(end), self._encode(x))
+
+    def _encode(self, x: Tensor) -> Tensor:
         low, high = self.knots[:, :-1, None], self.knots[:, 1:, None]
         filled = ((x[:, :, None] - low) / (high - low)).clamp(min=0)
         cut = filled[:, :, :-1].clamp(max=1)
         return torch.cat([cut, filled[:, :, -1:], (x > 0).to(x.dtype)[:, :, None]], dim=2)
+
+    @contextmanager
+    def path_to(self, end: Tensor) -> Iterator[None]:
+        """Let all levels grow in proportion to the signal, on a way from 0 to an end.
+
+        Levels have kinks, and what tells 0 from a low signal jumps: a sum of gradients along the way would need many
+        steps, and miss the jump. At 0 and at the end nothing changes.
+
+        Parameters
+        ----------
+        end
+            Where the way ends, shape ``(batch, n_marks, n_bins)``; batches may hold several copies of these
+            observations, one behind the other.
+        """
+        self._end = end
+        try:
+            yield
+        finally:
+            self._end = None

@@ -9,8 +9,9 @@ from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._modalities import kind
+from epiattn._results import run_of
 
-from ._data import dense, groups_of, mean_and_error, read, record_of
+from ._data import dense, groups_of, mean_and_error, read
 from ._style import (
     DOTTED,
     GREY,
@@ -95,7 +96,7 @@ def attention(
     'Mean attention'
     """
     mdata = read(mdata)
-    record = record_of(mdata, key)
+    record = run_of(mdata, key)
     adata = _attended(mdata, modality, key)
     groups = groups_of(mdata, groupby)
     colors = colors_of(mdata, groupby, list(groups))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,22 +20,6 @@ MAX_GROUPS = 12  # lines and colours that can be told apart
 def read(data: Any) -> MuData:
     """The object as a MuData, to look at: a view or a histone-only AnnData is welcome too."""
     return as_mudata(data, copy=bool(getattr(data, "is_view", False)))
-
-
-def record_of(mdata: MuData, key: str) -> Mapping[str, Any]:
-    """What a run recorded in ``uns``.
-
-    Raises
-    ------
-    ValueError
-        If there was no run under the key.
-    """
-    fits = [name for name, record in mdata.uns.items() if isinstance(record, Mapping) and "written" in record]
-    if key not in fits:
-        held = f"the runs {fits}" if fits else "no run"
-        msg = f"No fit under key {key!r}: uns holds {held}; run attn.tl.fit(mdata, key_added={key!r})."
-        raise ValueError(msg)
-    return mdata.uns[key]
 
 
 def column_of(mdata: MuData, name: str) -> pd.Series:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._results import run_of
 
-from ._data import read, record_of
+from ._data import read
 from ._style import DOTTED, DOUBLE, GREY, PARTS, grid, styled
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def history(mdata: MuData, *, key: str = "attn") -> Figure:
     """
     from matplotlib.ticker import MaxNLocator
 
-    record = record_of(read(mdata), key)
+    record = run_of(read(mdata), key)
     if "history" not in record:
         msg = f"uns[{key!r}] has no history: only attn.tl.fit writes one (attn.tl.embed does not train)."
         raise ValueError(msg)

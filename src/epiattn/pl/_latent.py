@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._results import run_of
 
-from ._data import column_of, levels_of, read, record_of
+from ._data import column_of, levels_of, read
 from ._style import DOUBLE, LIGHT, colors_of, grid, styled
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def latent(
     >>> fig = attn.pl.latent(mdata, color=["cell_type", "label", "attn_score"])
     """
     mdata = read(mdata)
-    record = record_of(mdata, key)
+    record = run_of(mdata, key)
     points = _points(mdata, key, basis)
     columns = _columns(mdata, key, color)
     ncols = ncols or (2 if len(columns) == 4 else 3)

@@ -9,6 +9,7 @@ from epiattn import _keys as k
 from epiattn._validation import as_mudata, check_key, give_back
 
 from ._groups import ALL, load_models, parts_of
+from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
 
 if TYPE_CHECKING:
@@ -74,4 +75,5 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
         outputs = [(rows, models[name].run(part)) for name, rows, part in parts_of(mdata, per)]
         record = {"model_dir": str(model_dir), "target": model.target, "per": per}
         write_results(mdata, models, outputs, key_added, record=record)
+        remember(models, mdata, key_added)
     return give_back(mdata, given, copy=copy)

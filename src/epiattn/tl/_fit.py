@@ -20,6 +20,7 @@ from epiattn.pp._split import ensure_split
 
 from ._ensemble import check_n_models, train_ensemble
 from ._groups import ALL, Models, parts_of, save_models
+from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ def fit(
         mdata.uns[key_added]["seconds"] = time.perf_counter() - start
         if model_dir is not None:
             save_models(trained, Path(model_dir))
+            mdata.uns[key_added]["model_dir"] = str(model_dir)
+        remember(trained, mdata, key_added)
     return give_back(mdata, given, copy=copy)
 
 

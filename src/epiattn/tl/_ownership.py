@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from epiattn._modalities import record_written
+
 if TYPE_CHECKING:
     from mudata import MuData
 
@@ -64,6 +66,18 @@ def remove_places(mdata: MuData, key: str) -> None:
             container, name = container_of(mdata, place)
             if name in container:
                 del container[name]
+
+
+def write_places(mdata: MuData, key: str, values: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Write what a tool found, and its record in ``uns``; an earlier run's results under the key are replaced."""
+    check_places(mdata, key, list(values))
+    remove_places(mdata, key)
+    for place, value in values.items():
+        container, name = container_of(mdata, place)
+        container[name] = value
+        if place.count("/") == 2 and place.split("/")[1] == "layers":
+            record_written(mdata[place.split("/")[0]], name)
+    mdata.uns[key] = {**plain(record), "written": list(values)}
 
 
 def plain(value: Any) -> Any:

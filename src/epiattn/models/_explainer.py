@@ -1,0 +1,323 @@
+"""A trained model that is asked many times about the same observations: what changes its output, and by how much."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from epiattn import _keys as k
+from epiattn._modalities import kind, present
+from epiattn._validation import check_choice
+from epiattn.nn import ModalityBatch
+
+from ._loader import make_loader, to_numpy
+from ._threads import one_thread
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from ._base import RegulatoryModel
+
+#: Inputs of a batch before they are scaled, and the numbers of its observations, to changed inputs.
+Change = Callable[[dict[str, ModalityBatch], np.ndarray], dict[str, ModalityBatch]]
+
+#: Methods of attribution, and what they are.
+METHODS = {
+    "integrated_gradients": "mean gradient between baseline and input, times their difference",
+    "gradient_x_input": "gradient at the input times its difference to the baseline",
+    "gradient_shap": "the same with random points between random observations and the input",
+    "deeplift": "differences of activations, passed back by DeepLIFT's rules",
+    "occlusion": "what the output loses when one value is set to the baseline",
+}
+
+
+#: Share of an output's change (of the mean change, where it is smaller) by which a sum of attributions may miss it.
+_TOLERANCE = 0.01
+
+
+class Attributions(NamedTuple):
+    """What each input adds to the output of each observation.
+
+    ``values`` by modality: shape ``(n_obs, n_marks, n_bins)`` for signal, ``(n_obs, n_slots)`` for CpGs, CSR of shape
+    ``(n_obs, n_tfs)`` on bound TFs. ``output`` and ``baseline`` are the model's output for the inputs and for the
+    baseline, shape ``(n_obs,)``; a complete method's values sum to their difference.
+    """
+
+    values: dict[str, np.ndarray | sparse.csr_matrix]
+    output: np.ndarray
+    baseline: np.ndarray
+
+    def sums(self) -> np.ndarray:
+        """Sum of all values of each observation, shape ``(n_obs,)``."""
+        parts = [np.asarray(each.reshape(len(self.output), -1).sum(1)).ravel() for each in self.values.values()]
+        return np.sum(parts, axis=0)
+
+
+class Explainer:
+    """A trained model and the tensors of an object.
+
+    The *output* is the log-odds of high expression (calibrated), or the predicted expression: what inputs add up to.
+
+    Parameters
+    ----------
+    model
+        The model.
+    mdata
+        The object; it needs no label, expression or split.
+    batch_size
+        Observations in a batch.
+    """
+
+    def __init__(self, model: RegulatoryModel, mdata: MuData, *, batch_size: int = 512) -> None:
+        mdata = model._validate_anndata(mdata)
+        model._check_if_trained(warn=False, message="The model is not trained yet: call train() first.")
+        self.module, self.batch_size = model.module, batch_size
+        self.channels = present(mdata, model.channels)
+        self.dataset = model._dataset(mdata)
+        self.dataset.load_on(self.module.device)
+        self.n_obs = mdata.n_obs
+        #: Columns of the TFs that the model knows, and the TFs of the object.
+        self.columns = {name: self.dataset.columns[name] for name in self.channels if kind(name) == k.TF}
+        self._n_vars = {name: mdata[name].n_vars for name in self.channels}
+        self._mean_beta = {name: self._mean_of(name) for name in self.channels if kind(name) == k.METHYLATION}
+
+    def _mean_of(self, modality: str) -> float:
+        store: Any = (self.dataset.stores or {})[modality]
+        n_cpg = int(store.n_cpg.sum())  # empty slots hold 0
+        beta = store.values[..., self.channels[modality].index(k.BETA)]
+        return float(beta.double().sum()) / n_cpg if n_cpg else 0.5
+
+    def batches(self, rows: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, dict[str, ModalityBatch]]]:
+        """Inputs before they are scaled, batch by batch, with the numbers of the observations."""
+        rows = np.arange(self.n_obs) if rows is None else np.asarray(rows)
+        start = 0
+        for batch in make_loader(self.dataset, rows, self.batch_size):
+            inputs: dict[str, Any] = {name: batch[name] for name in self.channels}
+            stop = start + len(next(iter(inputs.values())).present)
+            yield rows[start:stop], inputs
+            start = stop
+
+    @torch.inference_mode()
+    def output(self, rows: np.ndarray | None = None, change: Change | None = None) -> np.ndarray:
+        """What the model says of observations, whose inputs may be changed.
+
+        Parameters
+        ----------
+        rows
+            Observations; ``None``: all.
+        change
+            Makes changed inputs of inputs; a batch must stay as it is otherwise.
+
+        Returns
+        -------
+        Log-odds of high expression, or predicted expression, float32, shape ``(n_rows,)``.
+        """
+        with self._evaluating():
+            parts = [
+                to_numpy(self._output(batch if change is None else change(batch, which)))
+                for which, batch in self.batches(rows)
+            ]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def _output(self, batch: Mapping[str, ModalityBatch]) -> Tensor:
+        return self._output_of_scaled({name: self.module.scaling(name, value) for name, value in batch.items()})
+
+    def _output_of_scaled(self, scaled: Mapping[str, ModalityBatch]) -> Tensor:
+        score = self.module.generative(self.module.network.embed(scaled)["z"])["score"]
+        return score / self.module.temperature if self.module.target == "label" else score
+
+    def baseline(self, batch: Mapping[str, ModalityBatch]) -> dict[str, ModalityBatch]:
+        """What stands for nothing: no signal, CpGs at the mean level of all CpGs, no evidence at the bound TFs."""
+        inputs: dict[str, Any] = {}
+        for name in self.channels:
+            modality: Any = batch[name]
+            if kind(name) == k.METHYLATION:
+                values = modality.values.clone()
+                beta = self.channels[name].index(k.BETA)
+                values[..., beta] = torch.where(modality.mask, self._mean_beta[name], 0.0)
+            else:
+                values = torch.zeros_like(modality.values)
+            inputs[name] = modality._replace(values=values)
+        return inputs
+
+    def attribute(
+        self, rows: np.ndarray | None = None, *, method: str = "integrated_gradients", n_steps: int = 50, seed: int = 0
+    ) -> Attributions:
+        """Share the difference between output and baseline's output among the inputs.
+
+        Parameters
+        ----------
+        rows
+            Observations; ``None``: all.
+        method
+            One of :data:`METHODS`.
+        n_steps
+            Points between baseline and input (integrated gradients), or random points (gradient SHAP). Integrated
+            gradients whose sum misses by more than 1 % of the output's change are found anew with four, or 16, times as many.
+        seed
+            Seed of random points.
+
+        Returns
+        -------
+        The attributions.
+        """
+        check_choice("method", method, METHODS)
+        rows = np.arange(self.n_obs) if rows is None else np.asarray(rows)
+        found: dict[str, list] = {name: [] for name in self.channels}
+        outputs, baselines = [], []
+        with self._evaluating(gradients=True), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            background = self._background(seed) if method == "gradient_shap" else None
+            for _, batch in self.batches(rows):
+                function = _OfDifferences(self, batch)
+                values, missed = function.attribute(method, n_steps, background)
+                again = missed.nonzero()[:, 0]
+                for factor in (4, 16) if method == "integrated_gradients" else ():
+                    if not len(again):
+                        break
+                    some = _OfDifferences(self, {name: _rows_of(batch[name], again) for name in self.channels})
+                    better, missed = some.attribute(method, factor * n_steps, None)
+                    for name, each in better.items():
+                        values[name][again] = each
+                    again = again[missed]
+                for name, each in values.items():
+                    found[name].append(self._in_shape(name, each, batch[name].mask))
+                outputs.append(to_numpy(function.output))
+                baselines.append(to_numpy(function.nothing))
+        join = {
+            name: sparse.vstack(parts, format="csr") if name in self.columns else np.concatenate(parts)
+            for name, parts in found.items()
+        }
+        return Attributions(join, np.concatenate(outputs), np.concatenate(baselines))
+
+    def _in_shape(self, name: str, values: Tensor, mask: Tensor | None) -> np.ndarray | sparse.csr_matrix:
+        """Attributions of a batch in the shape of the modality; those of the channels of a CpG or TF are summed."""
+        if kind(name) == k.HISTONE:
+            return to_numpy(values)
+        total = to_numpy(values.sum(2))
+        if kind(name) == k.METHYLATION:
+            padded = np.zeros((len(total), self._n_vars[name]), total.dtype)
+            padded[:, : total.shape[1]] = total
+            return padded
+        row, column = to_numpy(mask).nonzero() if mask is not None else total.nonzero()
+        entries = (total[row, column], (row, self.columns[name][column]))
+        return sparse.csr_matrix(entries, shape=(len(total), self._n_vars[name]))
+
+    def _background(self, seed: int, n: int = 64) -> dict[str, Tensor]:
+        """Scaled signal of random observations."""
+        rows = np.sort(np.random.default_rng(seed).choice(self.n_obs, min(n, self.n_obs), replace=False))
+        signal = [name for name in self.channels if kind(name) == k.HISTONE]
+        parts = [
+            {name: self.module.scaling(name, batch[name]).values for name in signal} for _, batch in self.batches(rows)
+        ]
+        return {name: torch.cat([part[name] for part in parts]) for name in signal}
+
+    @contextmanager
+    def _evaluating(self, *, gradients: bool = False) -> Iterator[None]:
+        """The module as it is for predictions; its state is restored afterwards."""
+        was_training = self.module.training
+        needed = [weights for weights in self.module.parameters() if weights.requires_grad]
+        self.module.eval()
+        try:
+            with one_thread(), torch.backends.cudnn.flags(enabled=not gradients and torch.backends.cudnn.enabled):
+                for weights in needed if gradients else ():
+                    weights.requires_grad_(False)
+                yield
+        finally:
+            for weights in needed:
+                weights.requires_grad_(True)
+            self.module.train(was_training)
+
+
+def _rows_of(modality: ModalityBatch, rows: Tensor) -> ModalityBatch:
+    return ModalityBatch(*(each if each is None else each[rows] for each in modality))  # type: ignore[arg-type]
+
+
+class _OfDifferences(nn.Module):
+    """The output as a function of how far each modality's scaled input is from the baseline: 0 is the baseline."""
+
+    def __init__(self, explainer: Explainer, batch: Mapping[str, ModalityBatch]) -> None:
+        super().__init__()
+        self.explainer, self.module = explainer, explainer.module  # the module is seen by DeepLIFT
+        self.names = list(explainer.channels)
+        scaling, nothing = self.module.scaling, explainer.baseline(batch)
+        with torch.no_grad():
+            scaled = {name: scaling(name, batch[name]) for name in self.names}
+            self.offsets = [scaling(name, nothing[name]).values for name in self.names]
+            self.differences = [scaled[name].values - each for name, each in zip(self.names, self.offsets, strict=True)]
+        self.fixed: list[Tensor | None] = [each for name in self.names for each in scaled[name][1:]]
+        self.ends = {name: scaled[name].values for name in self.names if kind(name) == k.HISTONE}
+        with torch.no_grad():
+            self.output, self.nothing = self(*self.differences), self(*map(torch.zeros_like, self.differences))
+
+    def forward(self, *differences: Tensor) -> Tensor:
+        """Output, shape ``(batch,)``; captum repeats the batch, one copy behind the other."""
+        n = len(differences[0]) // len(self.offsets[0])
+        again = [each if each is None or n == 1 else each.repeat(n, *[1] * (each.ndim - 1)) for each in self.fixed]
+        scaled = {
+            name: ModalityBatch(values + offset.repeat(n, *[1] * (offset.ndim - 1)), again[2 * i], again[2 * i + 1])  # type: ignore[arg-type]
+            for i, (name, values, offset) in enumerate(zip(self.names, differences, self.offsets, strict=True))
+        }
+        return self.explainer._output_of_scaled(scaled)
+
+    @contextmanager
+    def smooth(self) -> Iterator[None]:
+        """Let no encoder's features jump between the baseline and the observations."""
+        encoders: Any = self.module.network.encoders
+        with ExitStack() as stack:
+            for name, end in self.ends.items():
+                if (path_to := getattr(encoders[name], "path_to", None)) is not None:
+                    stack.enter_context(path_to(end))
+            yield
+
+    def attribute(
+        self, method: str, n_steps: int, background: Mapping[str, Tensor] | None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Attributions of all values, by modality, by captum; and of which observations the sum misses the output."""
+        from captum import attr
+
+        inputs = tuple(each.requires_grad_() for each in self.differences)
+        with warnings.catch_warnings(), nullcontext() if method == "occlusion" else self.smooth():
+            warnings.simplefilter("ignore", UserWarning)
+            if method == "integrated_gradients":
+                size = max(len(inputs[0]), 2 * self.explainer.batch_size)
+                options = {"n_steps": n_steps, "method": "riemann_middle", "internal_batch_size": size}
+                found = attr.IntegratedGradients(self).attribute(inputs, **options)
+            elif method == "gradient_x_input":
+                found = attr.InputXGradient(self).attribute(inputs)
+            elif method == "gradient_shap":
+                found = attr.GradientShap(self).attribute(inputs, self._baselines(background or {}), n_samples=n_steps)
+            elif method == "deeplift":
+                found = attr.DeepLift(self).attribute(inputs)
+            else:
+                with torch.no_grad():
+                    found = attr.FeatureAblation(self).attribute(inputs, feature_mask=self._features())
+        total = torch.stack([each.detach().flatten(1).sum(1) for each in found]).sum(0)
+        change = self.output - self.nothing
+        missed = (total - change).abs() > _TOLERANCE * change.abs().clamp(min=float(change.abs().mean()))
+        return dict(zip(self.names, (each.detach() for each in found), strict=True)), missed
+
+    def _baselines(self, background: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Random observations' signal; nothing for lists of CpGs and TFs, whose places differ between observations."""
+        n = len(next(iter(background.values()))) if background else 1
+        return tuple(
+            background[name] if name in background else torch.zeros(n, *each.shape[1:], device=each.device)
+            for name, each in zip(self.names, self.differences, strict=True)
+        )
+
+    def _features(self) -> tuple[Tensor, ...]:
+        """Which values are taken away together: one of signal, all channels of a CpG or TF."""
+        start, masks = 0, []
+        for name, each in zip(self.names, self.differences, strict=True):
+            shape = each.shape[1:] if kind(name) == k.HISTONE else (each.shape[1], 1)
+            n = int(np.prod(shape))
+            masks.append((start + torch.arange(n, device=each.device)).view(1, *shape).expand(1, *each.shape[1:]))
+            start += n
+        return tuple(masks)
