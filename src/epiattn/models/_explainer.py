@@ -119,7 +119,7 @@ class Explainer:
         -------
         Log-odds of high expression, or predicted expression, float32, shape ``(n_rows,)``.
         """
-        with self._evaluating():
+        with self.evaluating():
             parts = [
                 to_numpy(self._output(batch if change is None else change(batch, which)))
                 for which, batch in self.batches(rows)
@@ -160,7 +160,8 @@ class Explainer:
             One of :data:`METHODS`.
         n_steps
             Points between baseline and input (integrated gradients), or random points (gradient SHAP). Integrated
-            gradients whose sum misses by more than 1 % of the output's change are found anew with four, or 16, times as many.
+            gradients whose sum misses by more than 1 % of the output's change are found anew with four, or 16, times as
+            many.
         seed
             Seed of random points.
 
@@ -172,8 +173,7 @@ class Explainer:
         rows = np.arange(self.n_obs) if rows is None else np.asarray(rows)
         found: dict[str, list] = {name: [] for name in self.channels}
         outputs, baselines = [], []
-        with self._evaluating(gradients=True), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with self.evaluating(gradients=True), _seeded(seed):
             background = self._background(seed) if method == "gradient_shap" else None
             for _, batch in self.batches(rows):
                 function = _OfDifferences(self, batch)
@@ -220,7 +220,7 @@ class Explainer:
         return {name: torch.cat([part[name] for part in parts]) for name in signal}
 
     @contextmanager
-    def _evaluating(self, *, gradients: bool = False) -> Iterator[None]:
+    def evaluating(self, *, gradients: bool = False) -> Iterator[None]:
         """The module as it is for predictions; its state is restored afterwards."""
         was_training = self.module.training
         needed = [weights for weights in self.module.parameters() if weights.requires_grad]
@@ -238,6 +238,19 @@ class Explainer:
 
 def _rows_of(modality: ModalityBatch, rows: Tensor) -> ModalityBatch:
     return ModalityBatch(*(each if each is None else each[rows] for each in modality))  # type: ignore[arg-type]
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch and NumPy (captum draws from both), and leave their states afterwards as they were."""
+    state = np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
 
 
 class _OfDifferences(nn.Module):

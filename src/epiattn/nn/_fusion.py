@@ -51,12 +51,33 @@ class MultiAttentionFusion(nn.Module):
         divided by its share under uniform attention, shape ``(batch, n_modalities)``: 1 is uniform.
         """
         h = torch.cat([contexts[name] for name in self.sizes], dim=1)
-        weights = self.attention(h).unflatten(1, (self.n_heads, self.n_latent)).softmax(-1)
+        weights = self._weigh(h)
         attended = (weights * h[:, None]).split(list(self.sizes.values()), dim=2)
         z = [self.reduce[name](part.flatten(1)) for name, part in zip(self.sizes, attended, strict=True)]
-        shares = torch.stack([part.sum(2).mean(1) for part in weights.split(list(self.sizes.values()), dim=2)], dim=1)
-        uniform = shares.new_tensor([size / self.n_latent for size in self.sizes.values()])
-        return torch.cat(z, dim=1), shares / uniform
+        return torch.cat(z, dim=1), self._relative(weights).mean(1)
+
+    def head_weights(self, contexts: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """Weight of each modality in each head; their mean is what :meth:`forward` returns.
+
+        Parameters
+        ----------
+        contexts, present
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Shape ``(batch, n_heads, n_modalities)``; 1 is uniform.
+        """
+        return self._relative(self._weigh(torch.cat([contexts[name] for name in self.sizes], dim=1)))
+
+    def _weigh(self, h: Tensor) -> Tensor:
+        """Weights of all features, shape ``(batch, n_heads, n_latent)``."""
+        return self.attention(h).unflatten(1, (self.n_heads, self.n_latent)).softmax(-1)
+
+    def _relative(self, weights: Tensor) -> Tensor:
+        """Summed weights of each modality's features, over their uniform share."""
+        shares = torch.stack([part.sum(2) for part in weights.split(list(self.sizes.values()), dim=2)], dim=2)
+        return shares / shares.new_tensor([size / self.n_latent for size in self.sizes.values()])
 
 
 class GatedFusion(nn.Module):

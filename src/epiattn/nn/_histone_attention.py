@@ -106,6 +106,29 @@ class HistoneAttention(nn.Module):
         ValueError
             If marks or bins are not as many as the encoder was made for.
         """
+        marks, bins, states = self._attend(x)
+        read = torch.einsum("bqp,bfp->bqf", bins, self.value(states)).flatten(1)
+        context = nn.functional.gelu(self.reduce(self.dropout(read)))
+        total = self.standardize(x.mean(2))
+        return torch.cat([context, total], dim=1), bins.mean(1, keepdim=True) * marks
+
+    def head_attention(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention of each query; their mean is what :meth:`forward` returns.
+
+        Parameters
+        ----------
+        x, mask
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Shape ``(batch, n_queries, n_marks, n_bins)``.
+        """
+        marks, bins, _ = self._attend(x)
+        return bins[:, :, None] * marks[:, None]
+
+    def _attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of marks at each bin, weights of bins of each query, and features of the bins."""
         if x.shape[1:] != (self.n_marks, self.n_bins):
             expected = (self.n_marks, self.n_bins)
             msg = f"Expected (n_marks, n_bins) = {expected} for each observation, got {tuple(x.shape[1:])}."
@@ -117,11 +140,7 @@ class HistoneAttention(nn.Module):
         for block in self.blocks:
             states = block(states)
         states = nn.functional.gelu(self.norm(states))
-        bins = (self.query_scores(states) + self.query_places).softmax(2)
-        read = torch.einsum("bqp,bfp->bqf", bins, self.value(states)).flatten(1)
-        context = nn.functional.gelu(self.reduce(self.dropout(read)))
-        total = self.standardize(x.mean(2))
-        return torch.cat([context, total], dim=1), bins.mean(1, keepdim=True) * marks
+        return marks, (self.query_scores(states) + self.query_places).softmax(2), states
 
     def _weigh_marks(self, x: Tensor) -> Tensor:
         """Weights of the marks at each bin, shape ``(batch, n_marks, n_bins)``; they sum to 1 at each bin."""

@@ -100,6 +100,35 @@ class RegulatoryNetwork(nn.Module):
         z, modality_weights = self.fusion(contexts, present)
         return {"z": z, "contexts": contexts, "attention": attention, "modality_weights": modality_weights}
 
+    def head_attention(self, batch: Mapping[str, ModalityBatch]) -> dict[str, Tensor]:
+        """Attention head by head, as far as encoders and fusion have several; the mean is that of :meth:`embed`.
+
+        Parameters
+        ----------
+        batch
+            As for :meth:`embed`.
+
+        Returns
+        -------
+        By modality in the batch, shape ``(batch, n_heads, positions)`` or ``(batch, n_heads, marks, positions)``, where
+        the heads of self-attention over TFs are the TFs that ask; and under ``""`` the weights of the modalities,
+        ``(batch, n_heads, n_modalities)``.
+        """
+        present, contexts, _ = self._encode(batch, list(self.encoders))
+        found = {}
+        for name, modality in batch.items():
+            encoder: Any = self.encoders[name]
+            if hasattr(encoder, "head_attention"):
+                heads = encoder.head_attention(modality.values, modality.mask)
+            else:
+                heads = encoder(modality.values, modality.mask)[1][:, None]
+            found[name] = heads * modality.present.view(-1, *[1] * (heads.ndim - 1))
+        if hasattr(self.fusion, "head_weights"):
+            found[""] = self.fusion.head_weights(contexts, present)
+        else:
+            found[""] = self.fusion(contexts, present)[1][:, None]
+        return found
+
     @property
     def attends(self) -> dict[str, bool]:
         """Whether what is returned as attention of a modality is one, by modality."""

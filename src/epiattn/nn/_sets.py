@@ -80,8 +80,7 @@ class CpGAttention(nn.Module):
         """
         mask = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
         valid = mask[:, None].to(x.dtype)
-        states, hills = self.embed(x), self._hills(x)
-        weights = masked_softmax(self.scores(states).transpose(1, 2) + hills, mask[:, None])
+        weights, states, hills = self._attend(x, mask)
         read = (weights @ states).flatten(1)
         count = torch.cat([valid.sum(2), (hills.exp() * valid).sum(2)], dim=1)
         average = torch.cat([valid / valid.sum(2, keepdim=True).clamp(min=1), weights], dim=1)
@@ -89,6 +88,25 @@ class CpGAttention(nn.Module):
         summary = self.standardize(torch.cat([torch.log1p(count), means], dim=1))
         context = nn.functional.gelu(self.reduce(self.dropout(read)))
         return torch.cat([context, summary], dim=1), weights.mean(1)
+
+    def head_attention(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention of each query; their mean is what :meth:`forward` returns.
+
+        Parameters
+        ----------
+        x, mask
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Shape ``(batch, n_queries, positions)``.
+        """
+        return self._attend(x, torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask)[0]
+
+    def _attend(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights of the CpGs for each query, features of the CpGs, and the queries' hills."""
+        states, hills = self.embed(x), self._hills(x)
+        return masked_softmax(self.scores(states).transpose(1, 2) + hills, mask[:, None]), states, hills
 
     def _hills(self, x: Tensor) -> Tensor:
         """Scores of the positions, shape ``(batch, n_queries, positions)``; 0 at the top of a hill."""
@@ -158,10 +176,45 @@ class TFAttention(nn.Module):
         ValueError
             If TFs are not as many as the encoder was made for.
         """
+        mask = (x != 0).any(-1) if mask is None else mask
+        row, tf, weights, states = self._attend(x, mask)
+        n_obs, values = len(x), x[row, tf]
+        read = states.new_zeros(n_obs, weights.shape[1], states.shape[1])
+        read = read.index_add(0, row, weights[..., None] * states[:, None])
+        attention = self._spread(weights.mean(1, keepdim=True), row, tf, mask)[:, 0]
+        sums = torch.cat([torch.ones_like(values[:, :1]), values, values.prod(1, keepdim=True)], dim=1)
+        sums = x.new_zeros(n_obs, sums.shape[1]).index_add(0, row, sums)
+        summary = self.standardize(sums.sign() * sums.abs().log1p())
+        context = nn.functional.gelu(self.reduce(self.dropout(read.flatten(1))))
+        return torch.cat([context, summary], dim=1), attention.to(x.dtype)
+
+    def head_attention(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention of each query; their mean is what :meth:`forward` returns.
+
+        Parameters
+        ----------
+        x, mask
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Shape ``(batch, n_queries, n_tfs)``.
+        """
+        mask = (x != 0).any(-1) if mask is None else mask
+        row, tf, weights, _ = self._attend(x, mask)
+        return self._spread(weights, row, tf, mask)
+
+    def _spread(self, weights: Tensor, row: Tensor, tf: Tensor, mask: Tensor) -> Tensor:
+        """Weights of the bound TFs among all TFs, shape ``(batch, n_queries, n_tfs)``; equal where none is bound."""
+        free = ~mask.any(1)
+        attention = weights.new_full((len(mask), self.n_tfs, weights.shape[1]), 1 / self.n_tfs) * free[:, None, None]
+        return attention.index_put((row, tf), weights).transpose(1, 2)
+
+    def _attend(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Which observation and TF each bound one is, its weight for each query, and its features."""
         if x.shape[1] != self.n_tfs:
             msg = f"Expected {self.n_tfs} TFs for each observation, got {x.shape[1]}."
             raise ValueError(msg)
-        mask = (x != 0).any(-1) if mask is None else mask
         row, tf = mask.nonzero(as_tuple=True)
         values = x[row, tf]
         states = self.embedding[tf] + self.project(values)
@@ -170,13 +223,4 @@ class TFAttention(nn.Module):
         lowest = scores.new_full((n_obs, n_queries), -torch.inf)
         peak = lowest.scatter_reduce(0, row[:, None].expand_as(scores), scores.detach(), "amax")
         power = (scores - peak[row]).exp()
-        weights = power / power.new_zeros(n_obs, n_queries).index_add(0, row, power)[row]
-        read = states.new_zeros(n_obs, n_queries, states.shape[1])
-        read = read.index_add(0, row, weights[..., None] * states[:, None])
-        attention = x.new_full((n_obs, self.n_tfs), 1 / self.n_tfs) * ~mask.any(1, keepdim=True)
-        attention = attention.index_put((row, tf), weights.mean(1).to(x.dtype))
-        sums = torch.cat([torch.ones_like(values[:, :1]), values, values.prod(1, keepdim=True)], dim=1)
-        sums = x.new_zeros(n_obs, sums.shape[1]).index_add(0, row, sums)
-        summary = self.standardize(sums.sign() * sums.abs().log1p())
-        context = nn.functional.gelu(self.reduce(self.dropout(read.flatten(1))))
-        return torch.cat([context, summary], dim=1), attention
+        return row, tf, power / power.new_zeros(n_obs, n_queries).index_add(0, row, power)[row], states

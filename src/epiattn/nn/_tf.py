@@ -41,6 +41,9 @@ class TFSelfAttention(nn.Module):
     Kang et al., Front. Genet. 11:869 (2020).
     """
 
+    #: Each TF attends to each TF.
+    attends_in_pairs = True
+
     def __init__(self, n_tfs: int, n_channels: int = 3, *, n_hidden: int = 30, n_context: int = 5) -> None:
         super().__init__()
         self.n_tfs, self.n_context = n_tfs, n_context
@@ -72,6 +75,22 @@ class TFSelfAttention(nn.Module):
             raise ValueError(msg)
         output, received = self.attend(x, (x != 0).any(-1) if mask is None else mask)
         return torch.tanh(self.reduce(self.norm(output.flatten(1)))), received
+
+    def head_attention(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention of each TF to each; the mean over the first is what :meth:`forward` returns.
+
+        Parameters
+        ----------
+        x, mask
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        Shape ``(batch, n_tfs, n_tfs)``: query, then key. It grows with the square of the TFs: use small batches.
+        """
+        x = x if mask is None else x * mask[..., None]
+        queries = x @ (self.query.weight.T @ self.key.weight) + self.query.bias @ self.key.weight
+        return (queries @ x.transpose(1, 2)).softmax(-1)
 
     def attend(self, x: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
         """Self-attention over all TFs, before they are flattened and reduced.

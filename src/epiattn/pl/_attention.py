@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._cpgs import by_position
 from epiattn._modalities import kind
 from epiattn._results import run_of
 
@@ -155,26 +156,14 @@ def _draw_cpgs(
     n_cpg = adata.obs[k.N_CPG].to_numpy(dtype=int)
     labels = counted({name: rows[n_cpg[rows] > 0] for name, rows in groups.items()})
     for name, rows in groups.items():
-        mean, error = mean_and_error(_by_position(adata, key, rows, n_bins))
+        relative = dense(adata.layers[k.attention(key)][rows]) * n_cpg[rows, None]
+        mean, error = mean_and_error(by_position(adata, relative, rows, n_bins))
         mean_line(ax, x, mean, error, color=colors[name], label=labels[name])
     if reference:
         ax.axhline(1, color=GREY, linewidth=0.8, linestyle=DOTTED, zorder=0.5)
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, 0.9), max(high, 1.1))  # no less: it would make noise look like a pattern
     ax.set_ylabel("Attention relative to uniform")
-
-
-def _by_position(adata: AnnData, key: str, rows: np.ndarray, n_bins: int) -> np.ndarray:
-    """Mean relative attention of each observation's CpGs in bins of positions, NaN in bins without a CpG."""
-    n_cpg = adata.obs[k.N_CPG].to_numpy(dtype=int)[rows, None]
-    valid = np.arange(adata.n_vars) < n_cpg
-    relative = (dense(adata.layers[k.attention(key)][rows]) * n_cpg)[valid]
-    position = dense(adata.layers[k.POSITION][rows])[valid]
-    bins = np.clip(np.floor((position + 1) / 2 * n_bins).astype(int), 0, n_bins - 1)
-    cell = np.nonzero(valid)[0] * n_bins + bins
-    total, count = (np.bincount(cell, weights, len(rows) * n_bins) for weights in (relative, None))
-    mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
-    return mean.reshape(len(rows), n_bins)
 
 
 def _draw_tfs(

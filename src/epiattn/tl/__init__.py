@@ -1,9 +1,10 @@
 """Tools: what a user calls. They write their results into the MuData."""
 
+from ._attention import attention
 from ._attribute import attribute
 from ._benchmark import benchmark
 from ._cross_validate import cross_validate
 from ._embed import embed
 from ._fit import fit
 
-__all__ = ["attribute", "benchmark", "cross_validate", "embed", "fit"]
+__all__ = ["attention", "attribute", "benchmark", "cross_validate", "embed", "fit"]
