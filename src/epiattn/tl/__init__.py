@@ -4,7 +4,8 @@ from ._attention import attention
 from ._attribute import attribute
 from ._benchmark import benchmark
 from ._cross_validate import cross_validate
+from ._differential_regulation import differential_regulation
 from ._embed import embed
 from ._fit import fit
 
-__all__ = ["attention", "attribute", "benchmark", "cross_validate", "embed", "fit"]
+__all__ = ["attention", "attribute", "benchmark", "cross_validate", "differential_regulation", "embed", "fit"]

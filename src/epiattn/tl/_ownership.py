@@ -48,7 +48,8 @@ def check_places(mdata: MuData, key: str, places: Sequence[str]) -> None:
         container, name = container_of(mdata, place)
         if name in container and place not in owned:
             taken.append(place)
-    if key in mdata.uns and not owned:
+    record = mdata.uns.get(key, {"written": []})
+    if not (isinstance(record, Mapping) and "written" in record):
         taken.append(f"uns/{key}")
     if taken:
         msg = (
