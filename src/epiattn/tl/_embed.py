@@ -82,7 +82,9 @@ def embed(
             )
             raise ValueError(msg)
     with setup_undone(type(model), mdata):
-        outputs = [(rows, models[name].run(part, attention_dtype=attention_dtype)) for name, rows, part in parts_of(mdata, per)]
+        outputs = [
+            (rows, models[name].run(part, attention_dtype=attention_dtype)) for name, rows, part in parts_of(mdata, per)
+        ]
         record = {"model_dir": str(model_dir), "target": model.target, "per": per}
         write_results(mdata, models, outputs, key_added, record=record)
         remember(models, mdata, key_added)
