@@ -64,7 +64,7 @@ class PeakMemFit:
     unit = "GB"
 
     def track_fit(self) -> float:
-        return run.memory(cases.Options(repeats=1))[0].ours
+        return float(run.fresh("--measure-fit", "--simulated", "4000"))
 
 
 class TimeSimulate:
@@ -76,6 +76,8 @@ class TimeSimulate:
 
 class TimeImport:
     """Imports in fresh processes."""
+
+    timeout = 300
 
     def time_import(self) -> None:
         measure.python("import epiattn")
