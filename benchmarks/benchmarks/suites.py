@@ -70,6 +70,8 @@ class PeakMemFit:
 class TimeSimulate:
     """Simulated data."""
 
+    timeout = 300
+
     def time_simulate(self) -> None:
         attn.datasets.simulate(n_genes=2_000, cell_types=1)
 

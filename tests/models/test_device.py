@@ -7,7 +7,7 @@ so that code that asks for a tensor's device, or makes one there, meets it.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ class FarTensor(torch.Tensor):
     inner: torch.Tensor
 
     @staticmethod
-    def __new__(cls, inner: torch.Tensor) -> FarTensor:
+    def __new__(cls, inner: torch.Tensor) -> Self:
         return torch.Tensor._make_wrapper_subclass(
             cls,
             inner.shape,
