@@ -64,11 +64,13 @@ class PeakMemFit:
     unit = "GB"
 
     def track_fit(self) -> float:
-        return run.memory(cases.Options(repeats=1))[0].ours
+        return float(run.fresh("--measure-fit", "--simulated", "4000"))
 
 
 class TimeSimulate:
     """Simulated data."""
+
+    timeout = 300
 
     def time_simulate(self) -> None:
         attn.datasets.simulate(n_genes=2_000, cell_types=1)
@@ -76,6 +78,8 @@ class TimeSimulate:
 
 class TimeImport:
     """Imports in fresh processes."""
+
+    timeout = 300
 
     def time_import(self) -> None:
         measure.python("import epiattn")

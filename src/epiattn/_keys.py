@@ -63,6 +63,10 @@ def modality_weights(key: str) -> str:
     return f"{key}_modality"
 
 
+#: How attention over bins and CpGs may be stored. That over TFs is sparse, and SciPy has no sparse half precision.
+ATTENTION_DTYPES = ("float32", "float16")
+
+
 def attention(key: str) -> str:
     """Attention over the positions of a modality, in the modality's ``layers``."""
     return f"{key}_attention"

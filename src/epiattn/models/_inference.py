@@ -27,7 +27,9 @@ class InferenceMixin:
     """What a trained model says, for models on :class:`RegulatoryModel`."""
 
     @torch.inference_mode()
-    def run(self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512) -> Outputs:
+    def run(
+        self: RegulatoryModel, mdata: MuData | None = None, *, batch_size: int = 512, attention_dtype: str = "float32"
+    ) -> Outputs:
         """Run the model once over all observations, without gradients, and gather everything that it says.
 
         Parameters
@@ -36,17 +38,20 @@ class InferenceMixin:
             Object to run; ``None``: the one the model was trained on. Needs no label, expression or split.
         batch_size
             Observations in a batch.
+        attention_dtype
+            ``"float32"``, or ``"float16"`` for attention over bins and CpGs in half the memory (to three digits).
 
         Returns
         -------
         Predictions, embeddings and attention; the other methods each return a part of it.
         """
+        check_choice("attention_dtype", attention_dtype, k.ATTENTION_DTYPES)
         mdata = self._validate_anndata(mdata)
         self._check_if_trained(warn=False, message="The model is not trained yet: call train() first.")
         self.module.eval()
         modalities = present(mdata, self.channels)
         columns = {modality: self._columns(mdata, modality) for modality in modalities if kind(modality) == k.TF}
-        outputs = Outputs(mdata, modalities, columns)
+        outputs = Outputs(mdata, modalities, columns, attention_dtype=attention_dtype)
         dataset = self._dataset(mdata)
         dataset.load_on(self.module.device)
         with one_thread():

@@ -49,9 +49,12 @@ class Outputs:
         By TF modality, the attention on all unbound TFs together, shape ``(n_obs,)``.
     """
 
-    def __init__(self, mdata: MuData, channels: Channels, columns: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, mdata: MuData, channels: Channels, columns: Mapping[str, np.ndarray], *, attention_dtype: str = "float32"
+    ) -> None:
         self.obs_names = mdata.obs_names
         self._columns = columns
+        self._attention_dtype = np.dtype(attention_dtype)
         self._n_var = {modality: mdata[modality].n_vars for modality in channels}
         self._dense: dict[str, np.ndarray] = {}  # each is allocated once, and filled batch by batch
         self._sparse: dict[str, list[sparse.csr_matrix]] = {modality: [] for modality in columns}
@@ -120,15 +123,17 @@ class Outputs:
                 self._sparse[modality].append(sparse.csr_matrix(entries, shape=(len(attention), n_var)))
                 self._fill(f"unbound {modality}", rows, np.where(bound, 0, attention).sum(1))
             elif attention.ndim == 3:
-                self._fill(f"attention {modality}", rows, attention)
+                self._fill(f"attention {modality}", rows, attention, dtype=self._attention_dtype)
             else:  # a batch is trimmed to its longest list of CpGs
-                self._fill(f"attention {modality}", rows, attention, width=n_var)
+                self._fill(f"attention {modality}", rows, attention, width=n_var, dtype=self._attention_dtype)
 
-    def _fill(self, name: str, rows: slice, values: np.ndarray, width: int | None = None) -> None:
+    def _fill(
+        self, name: str, rows: slice, values: np.ndarray, width: int | None = None, dtype: np.dtype | None = None
+    ) -> None:
         """Write a batch into its rows; with a width, into the first columns of that many, the others stay 0."""
         if name not in self._dense:
             shape = values.shape[1:] if width is None else (width,)
-            self._dense[name] = np.zeros((len(self.obs_names), *shape), values.dtype)
+            self._dense[name] = np.zeros((len(self.obs_names), *shape), dtype or values.dtype)
         where = rows if width is None else (rows, slice(values.shape[1]))
         self._dense[name][where] = values
 
@@ -159,11 +164,18 @@ class Outputs:
     @property
     def attention(self) -> dict[str, np.ndarray | sparse.csr_matrix]:
         return {
-            modality: sparse.vstack(self._sparse[modality], format="csr")[self._order]
+            modality: self._stacked(modality)
             if modality in self._sparse
             else _summed_over_marks(self._dense[f"attention {modality}"])
             for modality in self._n_var
         }
+
+    def _stacked(self, modality: str) -> sparse.csr_matrix:
+        """All batches of a TF modality, which they are replaced by: nothing is held twice."""
+        blocks = self._sparse[modality]
+        if len(blocks) > 1:
+            blocks[:] = [sparse.vstack(blocks, format="csr")]
+        return blocks[0] if isinstance(self._order, slice) else blocks[0][self._order]
 
     @property
     def mark_attention(self) -> dict[str, np.ndarray]:
@@ -178,9 +190,9 @@ class Outputs:
 
 
 def _move_mean(mean: np.ndarray, value: np.ndarray, n: int) -> None:
-    """Make the mean of n - 1 values that of n, in place."""
-    mean += (value - mean) / n
+    """Make the mean of n - 1 values that of n, in place; half precision is rounded once."""
+    mean += np.subtract(value, mean, dtype=np.float32) / n
 
 
 def _summed_over_marks(attention: np.ndarray) -> np.ndarray:
-    return attention.sum(1) if attention.ndim == 3 else attention
+    return attention.sum(1, dtype=np.float32).astype(attention.dtype, copy=False) if attention.ndim == 3 else attention

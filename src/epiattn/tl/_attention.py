@@ -185,13 +185,18 @@ def _as_written(mdata: MuData, run: Mapping[str, Any], key: str) -> Found:
             layers = mdata[modality].layers
             apart = [k.mark_attention(key, mark) for mark in channels]
             if kind(modality) == k.HISTONE and all(name in layers for name in apart):
-                values = np.stack([np.asarray(layers[name][rows]) for name in apart], axis=1)
+                values = np.stack([_single(layers[name][rows]) for name in apart], axis=1)
             elif kind(modality) == k.TF:
                 values = _where_bound(layers[k.attention(key)][rows])
             else:
-                values = np.asarray(layers[k.attention(key)][rows])
+                values = _single(layers[k.attention(key)][rows])
             yield rows, modality, _MEAN, values
         yield rows, MODALITIES, _MEAN, weights.to_numpy()[rows]
+
+
+def _single(weights: Any) -> np.ndarray:
+    """In single precision, also where ``attention_dtype="float16"`` stored them."""
+    return np.asarray(weights, dtype=np.float32)
 
 
 def _where_bound(weights: Any) -> np.ndarray:

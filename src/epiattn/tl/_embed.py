@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy: bool = False) -> MuData:
+def embed(
+    mdata: MuData,
+    model_dir: str | Path,
+    *,
+    key_added: str = "attn",
+    attention_dtype: str = "float32",
+    copy: bool = False,
+) -> MuData:
     """Embed an object with a saved model: latent space, attention and predictions, without training.
 
     The object may hold other genes and chromosomes than the training data, and other cell types (unless there is one
@@ -31,6 +38,8 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
         Folder that :func:`fit` or ``model.save`` wrote.
     key_added
         Prefix of everything that is written.
+    attention_dtype
+        As for :func:`fit`.
     copy
         Work on a copy.
 
@@ -44,7 +53,8 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
     FileNotFoundError
         If there is no model in the folder.
     ValueError
-        If the object lacks what the model reads, or there is no model for a cell type; the message names it.
+        If the object lacks what the model reads, or there is no model for a cell type; the message names it. If
+        ``attention_dtype`` is another one.
 
     Examples
     --------
@@ -72,7 +82,9 @@ def embed(mdata: MuData, model_dir: str | Path, *, key_added: str = "attn", copy
             )
             raise ValueError(msg)
     with setup_undone(type(model), mdata):
-        outputs = [(rows, models[name].run(part)) for name, rows, part in parts_of(mdata, per)]
+        outputs = [
+            (rows, models[name].run(part, attention_dtype=attention_dtype)) for name, rows, part in parts_of(mdata, per)
+        ]
         record = {"model_dir": str(model_dir), "target": model.target, "per": per}
         write_results(mdata, models, outputs, key_added, record=record)
         remember(models, mdata, key_added)

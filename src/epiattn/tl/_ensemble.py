@@ -55,17 +55,19 @@ class Ensemble:
         """The member to ask for what all have in common."""
         return next(iter(self.members.values()))
 
-    def run(self, mdata: MuData | None = None) -> Outputs:
+    def run(self, mdata: MuData | None = None, *, attention_dtype: str = "float32") -> Outputs:
         """What the members say of all observations, put together; one member after the other is run.
 
         Parameters
         ----------
         mdata
             The object; ``None``: the one that the members were trained on.
+        attention_dtype
+            As for :func:`epiattn.tl.fit`.
         """
-        outputs = self.first.run(mdata)
+        outputs = self.first.run(mdata, attention_dtype=attention_dtype)
         if len(self.members) > 1:
-            rest = (member.run(mdata) for member in list(self.members.values())[1:])
+            rest = (member.run(mdata, attention_dtype=attention_dtype) for member in list(self.members.values())[1:])
             outputs.average(rest)
             if self.temperature != 1:
                 self._soften(outputs)
@@ -140,6 +142,7 @@ def train_ensemble(
     model_options: Mapping[str, Any],
     train_options: Mapping[str, Any],
     level: float | None = None,
+    attention_dtype: str = "float32",
 ) -> tuple[Ensemble, Outputs]:
     """Train a model with each seed, one after the other, and run them.
 
@@ -151,7 +154,7 @@ def train_ensemble(
         What to train.
     seeds
         One of each member.
-    target, channels, label_key, split_key, model_options, train_options
+    target, channels, label_key, split_key, model_options, train_options, attention_dtype
         As for :func:`epiattn.tl.fit`.
     level
         Of the intervals; ``None``: none.
@@ -167,7 +170,7 @@ def train_ensemble(
         members[seed] = model
     ensemble = Ensemble(members)
     with seeded(seeds[0]):  # a loader draws a number even where nothing is shuffled
-        outputs = ensemble.run()
+        outputs = ensemble.run(attention_dtype=attention_dtype)
     calibrates = ensemble.first.calibrates(train_options.get("calibrate"))
     if (len(members) > 1 and calibrates) or level is not None:
         truth = np.asarray(ensemble.first.get_target())

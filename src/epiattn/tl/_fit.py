@@ -45,6 +45,7 @@ def fit(
     n_models: int = 1,
     per: str | None = None,
     interval: float | None = None,
+    attention_dtype: str = "float32",
     copy: bool = False,
     **options: Any,
 ) -> MuData:
@@ -91,6 +92,9 @@ def fit(
     interval
         Level of prediction intervals around predicted expression, such as 0.9: split-conformal ones, whose half width
         comes from the residuals of the validation part. ``None``: none.
+    attention_dtype
+        ``"float16"`` stores attention over bins and CpGs in half the memory, to three digits (attention over TFs is
+        sparse, and stays ``"float32"``).
     copy
         Work on a copy.
     **options
@@ -134,7 +138,8 @@ def fit(
         If ``mdata`` is of another type, a layer is not numeric, or an option is unknown.
     ValueError
         If the object is not as the data model says; the message names modality, layer and observations. If
-        ``n_models`` is no whole number from 1 on, or ``interval`` is not between 0 and 1 or asked of labels.
+        ``n_models`` is no whole number from 1 on, ``interval`` is not between 0 and 1 or asked of labels, or
+        ``attention_dtype`` is another one.
 
     References
     ----------
@@ -160,6 +165,7 @@ def fit(
         check_choice("per", per, ["cell_type"])
     check_n_models(n_models)
     _check_interval(interval, target)
+    check_choice("attention_dtype", attention_dtype, k.ATTENTION_DTYPES)
     model_class = models[model].load()
     model_options, train_options = _sort_options(model_class, {**models[model].options, **options})
     _check_folder(model_dir)
@@ -185,6 +191,7 @@ def fit(
                     model_options=model_options,
                     train_options=train_options,
                     level=interval,
+                    attention_dtype=attention_dtype,
                 )
                 outputs.append((rows, found))
         record = {
