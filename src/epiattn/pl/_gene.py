@@ -87,6 +87,8 @@ def gene(
     """
     import matplotlib.pyplot as plt
 
+    from ._figure import Figure
+
     mdata = read(mdata)
     run_of(mdata, key)
     rows = _rows(mdata, gene, cell_type)
@@ -101,7 +103,7 @@ def gene(
             height_ratios=heights,
             sharey="row",
             squeeze=False,
-            layout="constrained",
+            FigureClass=Figure,
         )
         figure.set_layout_engine("constrained", hspace=0.03, h_pad=0.02)
         for i, (panel, of_panel) in enumerate(zip(panels, axes, strict=True)):

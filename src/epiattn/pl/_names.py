@@ -75,7 +75,10 @@ def name_points(ax: Axes, x: np.ndarray, y: np.ndarray, names: Sequence[str], *,
             continue
         best = min(free, key=lambda place: _cost(point, place, boxes[place], obstacles, taken))
         taken.append(boxes[best])
-        arrow = line if np.hypot(best.dx, best.dy) > _FAR else None
+        arrow = None
+        if np.hypot(best.dx, best.dy) > _FAR:
+            arrow = line
+            obstacles = np.vstack([obstacles, _line(point, best)])
         ax.annotate(name, xy, best[:2], textcoords="offset points", ha=best.align, arrowprops=arrow, **style)
 
 
@@ -92,9 +95,14 @@ def _is_free(box: np.ndarray, inside: np.ndarray, taken: list[np.ndarray]) -> bo
     return not any((box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken)
 
 
+def _line(point: np.ndarray, place: _Place) -> np.ndarray:
+    """Points between a point and its name."""
+    return point + np.linspace(0, 1, 12)[:, None] * (place.dx, place.dy)
+
+
 def _cost(point: np.ndarray, place: _Place, box: np.ndarray, obstacles: np.ndarray, taken: list[np.ndarray]) -> float:
     """Points that the name covers, names that its line crosses, and how far away it is."""
     covered = ((obstacles > box[:2] - _RADIUS) & (obstacles < box[2:] + _RADIUS)).all(1).sum()
-    on_line = point + np.linspace(0, 1, 12)[:, None] * (place.dx, place.dy)
+    on_line = _line(point, place)
     crossed = sum(bool(((on_line > other[:2]) & (on_line < other[2:])).all(1).any()) for other in taken)
     return float(covered) + 2 * crossed + 0.01 * float(np.hypot(place.dx, place.dy))

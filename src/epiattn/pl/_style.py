@@ -108,7 +108,9 @@ def new_axes(ax: Axes | None, width: float = SINGLE, height: float = 2.4) -> Axe
     import matplotlib.pyplot as plt
 
     if ax is None:
-        return plt.subplots(figsize=(width, height), layout="constrained")[1]
+        from ._figure import Figure
+
+        return plt.subplots(figsize=(width, height), layout="constrained", FigureClass=Figure)[1]
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=STYLE["xtick.labelsize"])
     for axis in (ax.xaxis, ax.yaxis):
@@ -122,10 +124,13 @@ def grid(
     """A figure of ``n`` panels in rows; width and height are those of a panel, ``top`` is for a legend; in inches."""
     import matplotlib.pyplot as plt
 
+    from ._figure import Figure
+
     n_columns = max(1, min(n, n_columns))
     n_rows = -(-n // n_columns)
+    size = (n_columns * width, n_rows * height + top)
     figure, axes = plt.subplots(
-        n_rows, n_columns, figsize=(n_columns * width, n_rows * height + top), layout=layout, squeeze=False, **options
+        n_rows, n_columns, figsize=size, layout=layout, squeeze=False, FigureClass=Figure, **options
     )
     for ax in axes.flat[n:]:
         ax.remove()

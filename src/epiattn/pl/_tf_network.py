@@ -134,9 +134,9 @@ def _layout(edges: np.ndarray, pairs: np.ndarray, shown: np.ndarray) -> np.ndarr
 
     number = {tf: i for i, tf in enumerate(shown)}
     graph = igraph.Graph([(number[a], number[b]) for a, b in edges], n=len(shown), directed=False)
-    weights = pairs[tuple(edges.T)] / pairs[tuple(edges.T)].max()
-    start = graph.layout_circle()
-    points = np.array(graph.layout_fruchterman_reingold(weights=weights, seed=start, niter=300, grid=False).coords)
+    weights = pairs[tuple(edges.T)]
+    start = graph.layout_circle()  # and no random number
+    points = np.array(graph.layout_kamada_kawai(seed=start, weights=np.sqrt(weights.max() / weights)).coords)
     return (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), np.finfo(float).tiny)
 
 
