@@ -178,10 +178,12 @@ def make(phase: float = 0) -> MuData:
     )
     epochs = np.arange(12)
     history = {
-        f"loss_{part}": 0.7 - (0.3 + 0.1 * phase) * (1 - np.exp(-epochs / speed)) for part, speed in _PARTS.items()
+        f"loss_{part}": 0.7 - (0.3 + 0.1 * phase) * (1 - np.exp(-epochs / (speed + 4 * phase)))
+        for part, speed in _PARTS.items()
     }
     history |= {
-        f"auc_{part}": 0.5 + (0.4 - 0.1 * phase) * (1 - np.exp(-epochs / speed)) for part, speed in _PARTS.items()
+        f"auc_{part}": 0.5 + (0.4 - 0.1 * phase) * (1 - np.exp(-epochs / (speed + 4 * phase)))
+        for part, speed in _PARTS.items()
     }
     mdata.uns["attn"] = {
         "attends": True,
@@ -190,7 +192,7 @@ def make(phase: float = 0) -> MuData:
         "channels": {"histone": list(MARKS), "methylation": ["beta", "position"], "tf": ["binding"]},
         "uniform_attention": {"histone": np.full(N_BINS, 1 / N_BINS)},
         "history": history,
-        "best_epoch": 9,
+        "best_epoch": 9 - 4 * int(phase),
     }
     mdata.uns["attn_attribution"] = {"tool": "attribute", **RUN, "method": "integrated_gradients"}
     mdata.uns["attn_attention"] = {"tool": "attention", **RUN, "groupby": "cell_type"}

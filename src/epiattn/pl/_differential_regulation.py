@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 _SPREAD = 0.32  # of points around the line of their feature, in rows
+_MAX_ROWS = 30
 _GOLDEN = 0.6180339887498949  # multiples of it fill an interval evenly
 
 
@@ -55,7 +56,8 @@ def differential_regulation(
     group
         Groups to show; ``None``: all.
     features
-        Features to show, such as ``"H3K27ac"``; ``None``: all (features), or the 12 with the largest scores (genes).
+        Features to show, such as ``"H3K27ac"``; ``None``: those with the largest scores, up to 30 (features), or up to
+        12, for which there are colours (genes).
     fdr
         False discovery rate.
     n_labels
@@ -93,11 +95,12 @@ def differential_regulation(
         raise ValueError(msg)
     groups = _chosen(table, "group", group)
     names = _chosen(table, "feature", features)
-    if level == "genes" and features is None:
-        names = _first(table, names, len(PALETTE))
+    if features is None:
+        names = _first(table, names, len(PALETTE)) if level == "genes" else _first(table, names, _MAX_ROWS)
     table = table[(table["group"].isin(groups) & table["feature"].isin(names)).to_numpy()]
     colors = dict(zip(names, PALETTE, strict=False)) if len(names) <= len(PALETTE) else dict.fromkeys(names, PALETTE[0])
     unit = _unit(mdata, record)
+    references = dict(zip(table["group"].astype(str), table["reference"].astype(str), strict=True))
     with styled():
         n_columns = min(len(groups), ncols)
         width = DOUBLE / max(n_columns, 2)
@@ -108,7 +111,7 @@ def differential_regulation(
         height = 0.8 + (0.3 if ranks else 0.2) * len(names) if rows else 2.5
         figure, axes = grid(len(groups), ncols, width=width, height=height, top=top, sharey=rows, sharex=rows)
         for ax, name in zip(axes, groups, strict=True):
-            of_group = table[(table["group"] == name).to_numpy()]
+            of_group = table[(table["group"] == name).to_numpy() & table["pvals"].notna().to_numpy()]
             if level == "features":
                 _draw_features(ax, of_group, names, fdr)
             elif ranks:
@@ -116,7 +119,7 @@ def differential_regulation(
             else:
                 _draw_volcano(ax, of_group, colors, fdr, n_labels)
             ax.axvline(0, color=GREY, linewidth=0.7, linestyle=DASHED, zorder=0.5)
-            ax.set_title(f"{name} against {of_group['reference'].iloc[0]}")
+            ax.set_title(f"{name} against {references[name]}")
         figure.supxlabel(f"Difference of {unit}")
         if legend:
             n_rows = -(-len(legend) // legend_columns(legend, width * n_columns))
@@ -140,7 +143,8 @@ def _chosen(table: pd.DataFrame, column: str, asked: str | Sequence[str] | None)
 def _first(table: pd.DataFrame, names: list[str], n: int) -> list[str]:
     """The features with the largest scores of a gene."""
     largest = table.assign(size=table["score"].abs()).groupby("feature", observed=True)["size"].max()
-    return sorted(names, key=lambda name: -largest[name])[:n]
+    first = set(sorted(names, key=lambda name: -largest[name])[:n])
+    return [name for name in names if name in first]
 
 
 def _unit(mdata: MuData, record: Any) -> str:

@@ -88,18 +88,20 @@ def latent(
     record = run_of(mdata, key)
     points = _points(mdata, key, basis)
     columns = _columns(mdata, key, color)
+    colorings = [_coloring(mdata, column, key, str(record.get("target"))) for column in columns]
+    ends = [None if coloring is None else limits(coloring, vmax) for coloring in colorings]
     ncols = ncols or (2 if len(columns) == 4 else 3)
     size = size or float(np.clip(160 / np.sqrt(mdata.n_obs), 0.3, 12))
     order = np.random.default_rng(seed).permutation(mdata.n_obs)
     width = DOUBLE / 3 if min(ncols, len(columns)) > 2 else 0.4 * DOUBLE
     with styled():
         figure, axes = grid(len(columns), ncols, width=width, height=2.15, layout="compressed")
-        for ax, column in zip(axes, columns, strict=True):
+        for ax, column, coloring, end in zip(axes, columns, colorings, ends, strict=True):
             ax.set_title(title_of(column) if column not in mdata.obs else column)
-            if column in mdata.obs and not _is_numeric(mdata, column):
+            if coloring is None or end is None:
                 _draw_categories(ax, points, mdata, column, order, size)
             else:
-                _draw_values(ax, points, _coloring(mdata, column, key, str(record.get("target"))), order, size, vmax)
+                _draw_values(ax, points, coloring, order, size, end)
             _bare(ax)
         name = basis.removeprefix("X_").upper() if basis == "X_umap" else basis.removeprefix("X_")
         axes[0].set_xlabel(f"{name} 1", loc="left")
@@ -140,9 +142,12 @@ def _is_numeric(mdata: MuData, column: str) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
-def _coloring(mdata: MuData, column: str, key: str, target: str) -> Coloring:
+def _coloring(mdata: MuData, column: str, key: str, target: str) -> Coloring | None:
+    """Values to colour by; ``None`` for categories."""
     if column not in mdata.obs:
         return coloring_of(mdata, column, key)
+    if not _is_numeric(mdata, column):
+        return None
     values = mdata.obs[column].to_numpy(dtype=float, na_value=np.nan)
     if column != k.score(key):
         return Coloring(values, "")
@@ -152,11 +157,11 @@ def _coloring(mdata: MuData, column: str, key: str, target: str) -> Coloring:
 
 
 def _draw_values(
-    ax: Axes, points: np.ndarray, coloring: Coloring, order: np.ndarray, size: float, vmax: float | str | None
+    ax: Axes, points: np.ndarray, coloring: Coloring, order: np.ndarray, size: float, ends: tuple[float, float]
 ) -> None:
     values = coloring.values
     known = _draw_missing(ax, points, np.isnan(values), order, size)
-    options: dict[str, Any] = dict(zip(("vmin", "vmax"), limits(coloring, vmax), strict=True))
+    options: dict[str, Any] = dict(zip(("vmin", "vmax"), ends, strict=True))
     if coloring.signed:
         options |= {"cmap": color_map(signed=True), "linewidths": 0.15, "edgecolors": GREY}  # 0 is almost white
     mappable = _scatter(ax, points[known], values[known], size, **options)
