@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,7 +120,7 @@ def differential_regulation(
             else:
                 _draw_volcano(ax, of_group, colors, fdr, n_labels)
             ax.axvline(0, color=GREY, linewidth=0.7, linestyle=DASHED, zorder=0.5)
-            ax.set_title(f"{name} against {references[name]}")
+            ax.set_title(fill(f"{name} against {references[name]}", int(16 * width)))
         figure.supxlabel(f"Difference of {unit}")
         if legend:
             n_rows = -(-len(legend) // legend_columns(legend, width * n_columns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 MAX_COLUMNS = 6
+_WIDE = 4  # more columns are too narrow for labels of one line
 
 
 class Panel(NamedTuple):
@@ -115,6 +117,9 @@ def gene(
                 for ax in of_panel:
                     ax.tick_params(labelbottom=False)
                     ax.set_xlabel("")
+        if len(rows) > _WIDE:
+            for ax in axes.flat:
+                ax.set_xlabel(fill(ax.get_xlabel(), 12))
         for ax, name in zip(axes[0], _names(mdata, rows), strict=True):
             ax.set_title(name)
         figure.align_ylabels(axes[:, 0])
