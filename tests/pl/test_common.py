@@ -18,6 +18,10 @@ PLOTS = [
     lambda mdata: attn.pl.attention(mdata),
     lambda mdata: attn.pl.attention(mdata, modality="methylation"),
     lambda mdata: attn.pl.attention(mdata, modality="tf"),
+    lambda mdata: attn.pl.gene(mdata, "gene_00003"),
+    lambda mdata: attn.pl.latent(mdata, color=["H3K4me3", "attention:tf"]),
+    lambda mdata: attn.pl.marks(mdata, of="attention"),
+    lambda mdata: attn.pl.modality(mdata),
 ]
 
 

@@ -5,18 +5,28 @@ from ._benchmark import benchmark
 from ._by_cell_type import by_cell_type
 from ._calibration import calibration
 from ._curves import precision_recall, roc
+from ._differential_regulation import differential_regulation
+from ._gene import gene
 from ._history import history
 from ._latent import latent
+from ._marks import marks
+from ._modality import modality
 from ._profile import profile
+from ._tf_network import tf_network
 
 __all__ = [
     "attention",
     "benchmark",
     "by_cell_type",
     "calibration",
+    "differential_regulation",
+    "gene",
     "history",
     "latent",
+    "marks",
+    "modality",
     "precision_recall",
     "profile",
     "roc",
+    "tf_network",
 ]

@@ -10,8 +10,9 @@ import numpy as np
 from epiattn import _keys as k
 from epiattn._results import run_of
 
-from ._data import column_of, levels_of, read
-from ._style import DOUBLE, LIGHT, colors_of, grid, styled
+from ._colorings import Coloring, coloring_of, limits, title_of
+from ._data import levels_of, read
+from ._style import DOUBLE, GREY, LIGHT, color_map, colors_of, grid, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,7 @@ def latent(
     key: str = "attn",
     basis: str = "X_umap",
     ncols: int | None = None,
+    vmax: float | str | None = None,
     size: float | None = None,
     seed: int = 0,
 ) -> Figure:
@@ -42,13 +44,20 @@ def latent(
     mdata
         Object that ``tl.fit`` or ``tl.embed`` wrote to.
     color
-        Columns of ``obs``; ``None``: cell type, label, score and, if present, ``leiden`` (those that vary).
+        Columns of ``obs``; ``None``: cell type, label, score and, if present, ``leiden`` (those that vary). Where there
+        is no such column: ``"H3K4me3"``, the mean signal of a mark; ``"methylation"``, the mean of the CpGs; ``"tf"``,
+        how many TFs are bound; the name of a TF, where it is bound; ``"expression"``;
+        ``"attribution:H3K4me3"`` (or of methylation, all TFs or one TF), after ``tl.attribute``;
+        ``"attention:H3K4me3"``, the share of a mark or TF; ``"attention:histone"``, the weight of a modality.
     key
         ``key_added`` of the run.
     basis
         Coordinates to draw, in ``obsm``; the first two columns are used.
     ncols
         Panels in a row; ``None``: three, or two for four panels.
+    vmax
+        Value of the last colour, or its percentile, such as ``"p95"``, as in scanpy; of attribution, with either sign.
+        ``None``: the largest of a column of ``obs`` (1 for scores of a classifier), the 99th percentile of others.
     size
         Area of a point in square points; ``None``: from the number of observations.
     seed
@@ -56,14 +65,14 @@ def latent(
 
     Returns
     -------
-    The figure: a panel per column. Clusters (categories that are numbers; up to 40) are named on the panel, other
+    The figure: a panel per colour. Clusters (categories that are numbers; up to 40) are named on the panel, other
     categories beside it; the score of a classifier is shown from 0 to 1.
 
     Raises
     ------
     ValueError
-        If there is no run under the key, the coordinates or a column do not exist, or a column has more than 40
-        categories.
+        If there is no run under the key, the coordinates or a colour do not exist, a column has more than 40
+        categories, or ``vmax`` is neither a number nor a percentile.
 
     Examples
     --------
@@ -73,25 +82,26 @@ def latent(
     >>> mdata = attn.tl.fit(mdata, max_epochs=1)
     >>> sc.pp.neighbors(mdata, use_rep="X_attn")
     >>> sc.tl.umap(mdata)
-    >>> fig = attn.pl.latent(mdata, color=["cell_type", "label", "attn_score"])
+    >>> fig = attn.pl.latent(mdata, color=["cell_type", "H3K4me3", "attention:methylation"])
     """
     mdata = read(mdata)
     record = run_of(mdata, key)
     points = _points(mdata, key, basis)
     columns = _columns(mdata, key, color)
+    colorings = [_coloring(mdata, column, key, str(record.get("target"))) for column in columns]
+    ends = [None if coloring is None else limits(coloring, vmax) for coloring in colorings]
     ncols = ncols or (2 if len(columns) == 4 else 3)
     size = size or float(np.clip(160 / np.sqrt(mdata.n_obs), 0.3, 12))
     order = np.random.default_rng(seed).permutation(mdata.n_obs)
     width = DOUBLE / 3 if min(ncols, len(columns)) > 2 else 0.4 * DOUBLE
     with styled():
         figure, axes = grid(len(columns), ncols, width=width, height=2.15, layout="compressed")
-        for ax, column in zip(axes, columns, strict=True):
-            ax.set_title(column)
-            if _is_numeric(mdata, column):
-                values = mdata.obs[column].to_numpy(dtype=float, na_value=np.nan)
-                _draw_values(ax, points, values, order, size, record.get("target") if column == k.score(key) else None)
-            else:
+        for ax, column, coloring, end in zip(axes, columns, colorings, ends, strict=True):
+            ax.set_title(title_of(column) if column not in mdata.obs else column)
+            if coloring is None or end is None:
                 _draw_categories(ax, points, mdata, column, order, size)
+            else:
+                _draw_values(ax, points, coloring, order, size, end)
             _bare(ax)
         name = basis.removeprefix("X_").upper() if basis == "X_umap" else basis.removeprefix("X_")
         axes[0].set_xlabel(f"{name} 1", loc="left")
@@ -116,8 +126,6 @@ def _points(mdata: MuData, key: str, basis: str) -> np.ndarray:
 def _columns(mdata: MuData, key: str, color: str | Sequence[str] | None) -> list[str]:
     if color is not None:
         columns = [color] if isinstance(color, str) else list(color)
-        for column in columns:
-            column_of(mdata, column)
     else:
         usual = (k.CELL_TYPE, k.LABEL, k.score(key), "leiden")
         columns = [name for name in usual if name in mdata.obs and mdata.obs[name].nunique() > 1]
@@ -134,16 +142,35 @@ def _is_numeric(mdata: MuData, column: str) -> bool:
     return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
+def _coloring(mdata: MuData, column: str, key: str, target: str) -> Coloring | None:
+    """Values to colour by; ``None`` for categories."""
+    if column not in mdata.obs:
+        return coloring_of(mdata, column, key)
+    if not _is_numeric(mdata, column):
+        return None
+    values = mdata.obs[column].to_numpy(dtype=float, na_value=np.nan)
+    if column != k.score(key):
+        return Coloring(values, "")
+    of_labels = target == "label"
+    label = {"label": "Probability of high", "expression": "Predicted expression"}.get(target, "")
+    return Coloring(values, label, ends=(0, 1) if of_labels else None)
+
+
 def _draw_values(
-    ax: Axes, points: np.ndarray, values: np.ndarray, order: np.ndarray, size: float, target: str | None
+    ax: Axes, points: np.ndarray, coloring: Coloring, order: np.ndarray, size: float, ends: tuple[float, float]
 ) -> None:
+    values = coloring.values
     known = _draw_missing(ax, points, np.isnan(values), order, size)
-    limits = {"vmin": 0, "vmax": 1} if target == "label" else {}
-    mappable = _scatter(ax, points[known], values[known], size, **limits)
-    bar = ax.figure.colorbar(mappable, cax=ax.inset_axes((1.04, 0.2, 0.035, 0.6)))
+    options: dict[str, Any] = dict(zip(("vmin", "vmax"), ends, strict=True))
+    if coloring.signed:
+        options |= {"cmap": color_map(signed=True), "linewidths": 0.15, "edgecolors": GREY}  # 0 is almost white
+    mappable = _scatter(ax, points[known], values[known], size, **options)
+    beyond = np.nanmax(np.abs(values) if coloring.signed else values, initial=-np.inf) > options["vmax"]
+    extend = "both" if beyond and coloring.signed else "max" if beyond else "neither"
+    bar = ax.figure.colorbar(mappable, cax=ax.inset_axes((1.04, 0.2, 0.035, 0.6)), extend=extend)
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=2)
-    bar.set_label({"label": "Probability of high", "expression": "Predicted expression"}.get(str(target), ""))
+    bar.set_label(coloring.label)
 
 
 def _draw_categories(ax: Axes, points: np.ndarray, mdata: MuData, column: str, order: np.ndarray, size: float) -> None:
@@ -185,8 +212,8 @@ def _draw_missing(ax: Axes, points: np.ndarray, missing: np.ndarray, order: np.n
     return order[~missing[order]]
 
 
-def _scatter(ax: Axes, points: np.ndarray, color: Any, size: float, **limits: Any) -> PathCollection:
-    return ax.scatter(points[:, 0], points[:, 1], c=color, s=size, linewidths=0, rasterized=True, **limits)
+def _scatter(ax: Axes, points: np.ndarray, color: Any, size: float, **options: Any) -> PathCollection:
+    return ax.scatter(points[:, 0], points[:, 1], c=color, s=size, **{"linewidths": 0, "rasterized": True, **options})
 
 
 def _name_clusters(ax: Axes, points: np.ndarray, codes: np.ndarray, names: Mapping[int, str]) -> None:

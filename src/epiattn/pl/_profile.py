@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from epiattn import _keys as k
-from epiattn._compat import layer_names
-from epiattn._modalities import find_channels, kind, measured
 
-from ._data import dense, groups_of, mean_and_error, read, rows_of_cell_types
+from ._data import groups_of, mean_and_error, read, rows_of_cell_types
+from ._quantities import ATTRIBUTION, SIGNAL, histone_of, layers_of, unit_of, values_of
 from ._style import (
     DOUBLE,
+    GREY,
     bin_axis,
     colors_of,
     counted,
@@ -23,7 +23,6 @@ from ._style import (
 )
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.figure import Figure
     from mudata import MuData
 
@@ -31,19 +30,24 @@ if TYPE_CHECKING:
 def profile(
     mdata: MuData,
     *,
+    of: str = SIGNAL,
     marks: str | Sequence[str] | None = None,
     groupby: str | None = k.LABEL,
     modality: str = k.HISTONE,
     cell_type: str | Sequence[str] | None = None,
     errorbar: bool = True,
     ncols: int = 4,
+    key: str = "attn",
 ) -> Figure:
-    """Mean signal of each mark around the TSS, one line per class.
+    """Mean signal, attribution or attention of each mark around the TSS, one line per class.
 
     Parameters
     ----------
     mdata
-        MuData with a histone modality, or a histone-only AnnData. It need not have been fitted.
+        MuData with a histone modality, or a histone-only AnnData. It need not have been fitted to show the signal.
+    of
+        ``"signal"``; ``"attribution"``, what a bin adds to the model's output (after ``tl.attribute``); or
+        ``"attention"``, a bin's share of 1, for marks that the model keeps apart.
     marks
         Layers to show; ``None``: all marks.
     groupby
@@ -57,6 +61,8 @@ def profile(
         independent).
     ncols
         Panels in a row.
+    key
+        ``key_added`` of the run (attribution and attention).
 
     Returns
     -------
@@ -66,7 +72,8 @@ def profile(
     Raises
     ------
     ValueError
-        If a modality, mark, column or cell type does not exist, or there are too many groups.
+        If a modality, mark, column or cell type does not exist, there are too many groups, or the attribution was not
+        computed.
 
     Examples
     --------
@@ -79,50 +86,28 @@ def profile(
     from matplotlib.ticker import MaxNLocator
 
     mdata = read(mdata)
-    adata = _histone(mdata, modality)
-    marks = _marks(mdata, modality, marks)
+    adata = histone_of(mdata, modality, "profile")
+    layers = layers_of(mdata, modality, marks, of=of, key=key)
     groups = groups_of(mdata, groupby, rows_of_cell_types(mdata, cell_type))
     colors, labels = colors_of(mdata, groupby, list(groups)), counted(groups)
     with styled():
-        width = DOUBLE / 4 * min(len(marks), ncols)
+        width = DOUBLE / 4 * min(len(layers), ncols)
         columns = min(len(groups), legend_columns(labels.values(), width))
         top = legend_height(list(labels.values()), width)
-        figure, axes = grid(len(marks), ncols, width=DOUBLE / 4, height=1.4, top=top, sharex=True)
-        for i, (ax, mark) in enumerate(zip(axes, marks, strict=True)):
+        figure, axes = grid(len(layers), ncols, width=DOUBLE / 4, height=1.4, top=top, sharex=True)
+        for i, (ax, (mark, layer)) in enumerate(zip(axes, layers.items(), strict=True)):
             x, distance = bin_axis(ax, adata)
-            ax.tick_params(labelbottom=i + ncols >= len(marks))  # those without a panel below
+            ax.tick_params(labelbottom=i + ncols >= len(layers))  # those without a panel below
             ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-            known = measured(adata, [mark])[:, 0]
             for name, rows in groups.items():
-                mean, error = mean_and_error(dense(adata.layers[mark][rows[known[rows]]]))
+                mean, error = mean_and_error(values_of(adata, mark, layer, rows))
                 mean_line(ax, x, mean, error if errorbar else None, color=colors[name], label=labels[name])
-            ax.set_ylim(bottom=0)
+            if of == ATTRIBUTION:
+                ax.axhline(0, color=GREY, linewidth=0.7, zorder=0.5)
+            else:
+                ax.set_ylim(bottom=0)
             ax.set_title(mark)
         figure.supxlabel(distance)
-        figure.supylabel("Mean signal")
+        figure.supylabel(f"Mean {unit_of(mdata, of, key)}")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)
     return figure
-
-
-def _histone(mdata: MuData, modality: str) -> AnnData:
-    if known := [name for name in mdata.mod if kind(name) == k.HISTONE]:
-        if modality in known:
-            return mdata[modality]
-        msg = f"pl.profile needs a modality with bins, one of {known}, not {modality!r}."
-        raise ValueError(msg)
-    msg = f"pl.profile needs the modality 'histone' (or any 'histone*'), but the modalities are {list(mdata.mod)}."
-    raise ValueError(msg)
-
-
-def _marks(mdata: MuData, modality: str, marks: str | Sequence[str] | None) -> list[str]:
-    known = find_channels(mdata)[modality]
-    if marks is None:
-        return known
-    chosen = [marks] if isinstance(marks, str) else list(marks)
-    if unknown := [name for name in chosen if name not in layer_names(mdata[modality])]:
-        msg = f"Unknown marks {unknown}; the marks of mdata[{modality!r}] are {known}."
-        raise ValueError(msg)
-    if not chosen:
-        msg = f"marks names no mark; the marks of mdata[{modality!r}] are {known}."
-        raise ValueError(msg)
-    return chosen

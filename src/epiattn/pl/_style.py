@@ -14,6 +14,8 @@ from epiattn import _keys as k
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from mudata import MuData
 
@@ -52,6 +54,9 @@ LABELS = {k.LOW: "#0072B2", k.HIGH: "#D55E00"}
 PARTS = {k.TRAIN: "#999999", k.VALIDATION: "#0072B2"}
 GREY, LIGHT = "#767676", "#D9D9D9"
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 1.5))
+# Maps of values: of either sign around a pale 0 (blue lowers, orange raises, as the labels), and from 0 up.
+_SIGNED = ("#003A5C", "#0072B2", "#7FB8DA", "#F7F7F7", "#F0AE7F", "#D55E00", "#6B2F00")
+_UPWARD = ("#F7F7F7", "#C9B6DB", "#8A6BB5", "#4B2991", "#1F0A4A")
 
 
 def colors_of(mdata: MuData, column: str | None, names: Sequence[str]) -> dict[str, Any]:
@@ -73,6 +78,21 @@ def colors_of(mdata: MuData, column: str | None, names: Sequence[str]) -> dict[s
     return dict(zip(names, cycle(many), strict=False))
 
 
+def color_map(*, signed: bool) -> Colormap:
+    """The map of values of either sign, or of values from 0 up; grey where there is none."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colors = LinearSegmentedColormap.from_list("epiattn", _SIGNED if signed else _UPWARD)
+    return colors.with_extremes(bad=LIGHT)
+
+
+def color_limits(values: Iterable[np.ndarray], *, signed: bool, vmax: float | None = None) -> dict[str, float]:
+    """From 0, or from the other sign, to the largest value (at least a little above 0)."""
+    largest = max((float(np.nanmax(np.abs(each))) for each in values if np.isfinite(each).any()), default=0.0)
+    last = max(largest if vmax is None else vmax, 1e-30)
+    return {"vmin": -last if signed else 0.0, "vmax": last}
+
+
 def styled() -> AbstractContextManager:
     """Draw in the package's style; the user's stays as it is."""
     import matplotlib.pyplot as plt
@@ -88,7 +108,9 @@ def new_axes(ax: Axes | None, width: float = SINGLE, height: float = 2.4) -> Axe
     import matplotlib.pyplot as plt
 
     if ax is None:
-        return plt.subplots(figsize=(width, height), layout="constrained")[1]
+        from ._figure import Figure
+
+        return plt.subplots(figsize=(width, height), layout="constrained", FigureClass=Figure)[1]
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=STYLE["xtick.labelsize"])
     for axis in (ax.xaxis, ax.yaxis):
@@ -102,10 +124,13 @@ def grid(
     """A figure of ``n`` panels in rows; width and height are those of a panel, ``top`` is for a legend; in inches."""
     import matplotlib.pyplot as plt
 
+    from ._figure import Figure
+
     n_columns = max(1, min(n, n_columns))
     n_rows = -(-n // n_columns)
+    size = (n_columns * width, n_rows * height + top)
     figure, axes = plt.subplots(
-        n_rows, n_columns, figsize=(n_columns * width, n_rows * height + top), layout=layout, squeeze=False, **options
+        n_rows, n_columns, figsize=size, layout=layout, squeeze=False, FigureClass=Figure, **options
     )
     for ax in axes.flat[n:]:
         ax.remove()
@@ -129,6 +154,25 @@ def distance_axis(ax: Axes, edges: np.ndarray) -> str:
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / size:g}".replace("-", "\N{MINUS SIGN}")))
     return f"Distance to TSS ({unit})"
+
+
+def bin_edges(adata: AnnData) -> tuple[float, float]:
+    """Where the first bin starts and the last one ends: in bp from the TSS, or by their number."""
+    if not {k.START, k.END} <= set(adata.var):
+        return 0.5, adata.n_vars + 0.5
+    return float(adata.var[k.START].iloc[0]), float(adata.var[k.END].iloc[-1])
+
+
+def color_bar(mappable: ScalarMappable, axes: Sequence[Axes], label: str, *, inches: float = 1.2) -> None:
+    """A thin colour bar on the right of some Axes."""
+    figure = axes[0].figure
+    extents = [ax.get_window_extent() for ax in axes]
+    height = (max(each.y1 for each in extents) - min(each.y0 for each in extents)) / figure.dpi
+    shrink = min(1.0, inches / height)
+    bar = figure.colorbar(mappable, ax=list(axes), shrink=shrink, aspect=inches / 0.08, pad=0.02)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.tick_params(length=2)
+    bar.set_label(label)
 
 
 def bin_axis(ax: Axes, adata: AnnData) -> tuple[np.ndarray, str]:
