@@ -51,7 +51,7 @@ def signal_features(mdata: MuData, *, regions: Regions | None = None, tfs: bool 
             for i, mark in enumerate(channels):
                 values, name = adata.layers[mark], k.feature(modality, mark)
                 for part, bins in parts.items():
-                    mean = np.asarray(values[:, np.flatnonzero(bins)].mean(1), dtype=float).ravel()
+                    mean = np.asarray(values[:, np.flatnonzero(bins)].mean(1, dtype=float)).ravel()
                     columns[f"{name} {part}".strip()] = np.where(known[:, i], mean, np.nan)
         elif kind(modality) == k.METHYLATION:
             columns |= _of_cpgs(adata, regions)
