@@ -82,7 +82,7 @@ def test_clusters(explained, sets):
 def test_sets_may_know_genes_by_id(explained, sets):
     by_id = {name: [gene.replace("G", "gene_") for gene in genes] for name, genes in sets.items()}
     one, other = (
-        attn.get.enrich(attn.tl.enrich(explained, each, genes=sets["tf"], copy=True)) for each in (sets, by_id)
+        attn.get.enrich(attn.tl.enrich(explained, each, genes=sets["promoter"], copy=True)) for each in (sets, by_id)
     )
     np.testing.assert_array_equal(one["pvals"], other["pvals"])
 
@@ -103,8 +103,8 @@ def test_gmt_files(explained, sets, name, tmp_path):
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     assert read_gene_sets(path) == {title: set(genes) for title, genes in sets.items()}
-    table = attn.get.enrich(attn.tl.enrich(explained, str(path), genes=sets["tf"]))
-    assert table["gene_set"].iloc[0] == "tf"
+    table = attn.get.enrich(attn.tl.enrich(explained, str(path), genes=sets["promoter"]))
+    assert table["gene_set"].iloc[0] == "promoter"
 
 
 def test_gene_sets_that_are_wrong(tmp_path):
@@ -125,7 +125,7 @@ def test_gene_sets_that_are_wrong(tmp_path):
 
 
 def test_it_survives_writing(explained, sets, tmp_path):
-    mdata = attn.tl.enrich(explained, sets, genes=sets["tf"])
+    mdata = attn.tl.enrich(explained, sets, genes=sets["promoter"])
     small = mudata.MuData({"rna": mdata["rna"]})
     small.uns = {"attn_enrich": mdata.uns["attn_enrich"]}
     small.write_h5mu(tmp_path / "a.h5mu")
@@ -139,9 +139,9 @@ def test_what_cannot_be_done_is_said(explained, sets, monkeypatch):
     with pytest.raises(ValueError, match=r"Unknown genes \['GATA1'\]"):
         attn.tl.enrich(explained, sets, genes=["GATA1"])
     with pytest.raises(ValueError, match="No gene of the sets is in the object"):
-        attn.tl.enrich(explained, {"a": ["TP53"]}, genes=sets["tf"])
+        attn.tl.enrich(explained, {"a": ["TP53"]}, genes=sets["promoter"])
     with pytest.raises(ValueError, match="No set has 400 to 500 genes among the 300"):
-        attn.tl.enrich(explained, sets, genes=sets["tf"], min_size=400)
+        attn.tl.enrich(explained, sets, genes=sets["promoter"], min_size=400)
     with pytest.raises(ValueError, match=r"obs\['nothing'\] is missing"):
         attn.tl.enrich(explained, sets, groupby="nothing")
     with pytest.raises(ValueError, match=r"has no adjusted p-values .* n_top="):
@@ -150,4 +150,4 @@ def test_what_cannot_be_done_is_said(explained, sets, monkeypatch):
         attn.tl.enrich(attn.tl.specific_genes(explained, copy=True), sets, fdr=1e-9)
     monkeypatch.setitem(sys.modules, "gseapy", None)
     with pytest.raises(ImportError, match=r'pip install "epiattn\[enrich\]"'):
-        attn.tl.enrich(explained, sets, genes=sets["tf"])
+        attn.tl.enrich(explained, sets, genes=sets["promoter"])
