@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import zscore
@@ -30,6 +30,7 @@ def test_two_groups_have_neither_tau_nor_z_but_a_difference():
     np.testing.assert_array_equal(differences(values), [[2, 0], [-2, 0]])
 
 
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(arrays(float, (4, 3), elements=st.floats(0, 20)))
 def test_tau_lies_between_0_and_1_and_does_not_depend_on_the_order_of_groups(values):
     found = tau(values)
