@@ -49,9 +49,13 @@ CALLS = {
     "pp.normalize": Call({"scale": False}),
     "pp.qc": Call({}),
     "pp.split": Call({"key_added": "another"}),
+    "tl.cluster": Call({"umap": False}, fitted=True),
     "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
+    "tl.enrich": Call({"gene_sets": {"a": ["gene_00000", "gene_00001"]}, "genes": ["gene_00000"], "min_size": 1}),
     "tl.fit": Call({"max_epochs": 1}),
+    "tl.rank_marks_groups": Call({"groupby": "label"}),
+    "tl.specific_genes": Call({"key": None}),
 }
 
 
@@ -298,7 +302,7 @@ def test_every_function_with_copy_is_called_here():
 @pytest.fixture(scope="module")
 def small():
     """A copy already: a first copy by mudata adds columns (0.3) or changes their types (0.4), a second one does not."""
-    return attn.datasets.simulate(n_genes=60, cell_types=1, n_bins=20, max_cpgs=6, n_tfs=8).copy()
+    return attn.datasets.simulate(n_genes=30, cell_types=2, n_bins=20, max_cpgs=6, n_tfs=8).copy()
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,36 @@ def attribution(key: str) -> str:
     return f"{key}_attribution"
 
 
+def specific(key: str) -> str:
+    """Genes that are specific to a cell type, in ``uns``."""
+    return f"{key}_specific"
+
+
+def cluster(key: str) -> str:
+    """Clusters of the latent space: in ``obs``, and their record."""
+    return f"{key}_cluster"
+
+
+def umap(key_added: str) -> str:
+    """UMAP of the latent space, in ``obsm``."""
+    return f"X_{key_added}_umap"
+
+
+def neighbors(key_added: str, what: str) -> str:
+    """``"connectivities"`` or ``"distances"`` of the neighbours, in ``obsp``; scanpy's names."""
+    return f"{key_added}_{what}"
+
+
+def rank_marks(key: str) -> str:
+    """Marks, CpGs, TFs and expression of groups, in ``uns``."""
+    return f"{key}_rank_marks_groups"
+
+
+def enrichment(key: str) -> str:
+    """Gene sets in lists of genes, in ``uns``."""
+    return f"{key}_enrich"
+
+
 def mark_layer(key_added: str, mark: str) -> str:
     """What a tool says of the bins of one mark, in the modality's ``layers``."""
     return f"{key_added}_{mark}"

@@ -65,6 +65,7 @@ def as_mudata(data: Any, *, copy: bool = False) -> MuData:
 def _wrap(adata: AnnData) -> MuData:
     mdata = new_mudata({k.HISTONE: adata}, adata.obs)
     mdata.obsm.update({name: values for name, values in adata.obsm.items() if name != k.HISTONE})
+    mdata.obsp.update(dict(adata.obsp))
     mdata.uns.update(dict(adata.uns))
     return mdata
 
@@ -82,6 +83,9 @@ def give_back(mdata: MuData, given: MuData | AnnData, *, copy: bool) -> MuData |
     for name, values in mdata.obsm.items():
         if name not in mdata.mod:
             adata.obsm[name] = values
+    for name in [name for name in adata.obsp if name not in mdata.obsp]:
+        del adata.obsp[name]
+    adata.obsp.update(dict(mdata.obsp))
     own = adata.uns.get(k.PACKAGE, {})  # notes which layers the package wrote
     adata.uns.update(dict(mdata.uns))
     adata.uns[k.PACKAGE] = {**own, **mdata.uns.get(k.PACKAGE, {}), "written": own.get("written", [])}

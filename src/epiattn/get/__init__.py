@@ -2,6 +2,18 @@
 
 from ._attention import attention
 from ._benchmark import benchmark
+from ._cell_types import cell_types
 from ._differential_regulation import differential_regulation
+from ._enrich import enrich
+from ._rank_marks_groups import rank_marks_groups
+from ._specific_genes import specific_genes
 
-__all__ = ["attention", "benchmark", "differential_regulation"]
+__all__ = [
+    "attention",
+    "benchmark",
+    "cell_types",
+    "differential_regulation",
+    "enrich",
+    "rank_marks_groups",
+    "specific_genes",
+]

@@ -3,9 +3,25 @@
 from ._attention import attention
 from ._attribute import attribute
 from ._benchmark import benchmark
+from ._cluster import cluster
 from ._cross_validate import cross_validate
 from ._differential_regulation import differential_regulation
 from ._embed import embed
+from ._enrich import enrich
 from ._fit import fit
+from ._rank_marks_groups import rank_marks_groups
+from ._specific_genes import specific_genes
 
-__all__ = ["attention", "attribute", "benchmark", "cross_validate", "differential_regulation", "embed", "fit"]
+__all__ = [
+    "attention",
+    "attribute",
+    "benchmark",
+    "cluster",
+    "cross_validate",
+    "differential_regulation",
+    "embed",
+    "enrich",
+    "fit",
+    "rank_marks_groups",
+    "specific_genes",
+]

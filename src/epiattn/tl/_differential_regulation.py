@@ -12,6 +12,7 @@ from epiattn import _keys as k
 from epiattn._results import run_of
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 
+from ._comparisons import REST, as_scanpy, comparisons, means_by_gene
 from ._ownership import write_places
 from ._permutation import GeneTest, compare_genes, compare_units, compare_within_genes, pair_genes
 from ._regulation import regulation_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Share of a group's genes that the reference must hold too, so that genes are compared with themselves.
 _PAIRED = 0.5
-REST = "rest"
 
 
 def differential_regulation(
@@ -119,13 +119,13 @@ def differential_regulation(
     run = run_of(mdata, key)
     key_added = f"{key}_differential" if key_added is None else key_added
     check_key(mdata, key_added)
-    comparisons = _comparisons(mdata, groupby, group, reference)
+    compared = comparisons(mdata, groupby, group, reference)
     table = regulation_of(mdata, key, of=of, regions=regions, tfs=tfs)
     values, known = table.to_numpy(dtype=float), np.isfinite(table.to_numpy()).all(1)
     gene = pd.factorize(mdata.obs[k.GENE_ID] if k.GENE_ID in mdata.obs else pd.Series(mdata.obs_names))
     rng = np.random.default_rng(seed)
     features, genes, notes = [], [], {}
-    for (name, other), side in comparisons.items():
+    for (name, other), side in compared.items():
         side = np.where(known, side, 0)
         if not ((side == 1).any() and (side == -1).any()):
             msg = f"obs[{groupby!r}]: {name!r} and {other!r} must both have observations with {of}."
@@ -138,7 +138,7 @@ def differential_regulation(
             genes.append(_gene_table(tested, table.columns, gene[1], name, other, mdata))
             notes[name] = "within genes" if tested.replicated else "within genes; p-values of genes are ranks"
         else:
-            units = [_means_by_gene(values, gene[0], side == value) for value in (1, -1)]
+            units = [means_by_gene(values, gene[0], side == value) for value in (1, -1)]
             found = compare_units(*units, n_permutations=n_permutations, rng=rng)
             notes[name] = "between genes"
         of_feature = found._asdict()
@@ -168,50 +168,8 @@ def differential_regulation(
         "genes": _compact(pd.concat(genes, ignore_index=True)) if genes else _no_genes(),
     }
     write_places(mdata, key_added, {}, record)
-    mdata.uns[key_added] |= _as_scanpy(of_features)
+    mdata.uns[key_added] |= as_scanpy(of_features)
     return give_back(mdata, given, copy=copy)
-
-
-def _comparisons(
-    mdata: MuData, groupby: str, group: str | Sequence[str] | None, reference: str | Sequence[str]
-) -> dict[tuple[str, str], np.ndarray]:
-    """By names of group and reference: 1 in the group, -1 in the reference, 0 in neither, shape ``(n_obs,)``."""
-    if groupby not in mdata.obs:
-        msg = f"obs[{groupby!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
-    values = mdata.obs[groupby].astype(object).where(mdata.obs[groupby].notna(), None)
-    names = np.array([None if value is None else str(value) for value in values], dtype=object)
-    known = sorted({name for name in names if name is not None})
-    asked = [[name] for name in known] if group is None else [[group] if isinstance(group, str) else list(group)]
-    against = None if reference == REST else [reference] if isinstance(reference, str) else list(reference)
-    if unknown := sorted({name for each in (*asked, against or []) for name in each} - set(known)):
-        msg = f"obs[{groupby!r}] holds {known}, not {unknown}."
-        raise ValueError(msg)
-    found = {}
-    for each in asked:
-        others = [name for name in known if name not in each] if against is None else against
-        if group is None and each == others:
-            continue
-        if shared := sorted(set(each) & set(others)):
-            msg = f"{shared} cannot be in the group and in the reference."
-            raise ValueError(msg)
-        if not others:
-            msg = f"obs[{groupby!r}] holds {known} only: there is nothing to compare {each} with."
-            raise ValueError(msg)
-        side = np.where(np.isin(names, each), 1, np.where(np.isin(names, others), -1, 0))
-        found[", ".join(each), REST if against is None else ", ".join(others)] = side
-    if not found:
-        msg = f"obs[{groupby!r}] holds {known} only: there is nothing to compare."
-        raise ValueError(msg)
-    return found
-
-
-def _means_by_gene(values: np.ndarray, gene: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean over the observations of each gene, shape ``(n_genes, n_features)``."""
-    names, code = np.unique(gene[rows], return_inverse=True)
-    totals = np.zeros((len(names), values.shape[1]))
-    np.add.at(totals, code, values[rows])
-    return totals / np.bincount(code)[:, None]
 
 
 def _gene_table(
@@ -260,18 +218,3 @@ def _compact(table: pd.DataFrame) -> pd.DataFrame:
     """Text as categories: names repeat thousands of times."""
     text = ["group", "reference", "gene_id", "gene_name", "feature"]
     return table.astype(dict.fromkeys(text, "category"))
-
-
-def _as_scanpy(features: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The features of each group, the largest scores first, as structured arrays."""
-    by_group = {
-        name: of_group.sort_values("score", ascending=False, kind="stable")
-        for name, of_group in features.groupby("group", sort=False, observed=True)
-    }
-    fields = {"names": "feature", "scores": "score", "logfoldchanges": "effect", "pvals": "pvals"}
-    found: dict[str, np.ndarray] = {}
-    for field, column in {**fields, "pvals_adj": "pvals_adj"}.items():
-        kind = "O" if field == "names" else "f8"
-        arrays = [of_group[column].to_numpy() for of_group in by_group.values()]
-        found[field] = np.rec.fromarrays(arrays, dtype=np.dtype([(str(name), kind) for name in by_group]))
-    return found

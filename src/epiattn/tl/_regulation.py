@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +9,12 @@ from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._modalities import kind
+from epiattn._regions import Regions, bins_of, in_regions
 from epiattn._results import result_of, run_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from anndata import AnnData
     from mudata import MuData
-
-Regions = Mapping[str, tuple[float, float]]
 
 
 def regulation_of(
@@ -59,7 +56,7 @@ def regulation_of(
             continue
         adata = mdata[modality]
         if kind(modality) == k.HISTONE:
-            parts = {"": np.ones(adata.n_vars, bool)} if regions is None else _bins_of(adata, modality, regions)
+            parts = bins_of(adata, modality, regions)
             for mark in channels:
                 layer = k.mark_layer(key_added, mark)
                 if layer not in adata.layers:
@@ -69,7 +66,8 @@ def regulation_of(
                 columns |= {f"{name} {part}".strip(): values[:, bins].sum(1) for part, bins in parts.items()}
         elif kind(modality) == k.METHYLATION:
             if of == "attribution":
-                columns |= _of_cpgs(adata, np.asarray(adata.layers[key_added]), regions)
+                values, parts = np.asarray(adata.layers[key_added]), in_regions(adata, regions)
+                columns |= {f"{k.METHYLATION} {name}".strip(): (values * here).sum(1) for name, here in parts.items()}
         elif tfs:
             values = np.asarray(sparse.csr_matrix(adata.layers[key_added]).todense())
             columns |= {str(tf): values[:, i] for i, tf in enumerate(adata.var_names)}
@@ -79,30 +77,3 @@ def regulation_of(
         msg = f"The attention of the run {key!r} tells no marks apart, and there are no TFs: use of='attribution'."
         raise ValueError(msg)
     return pd.DataFrame(columns, index=mdata.obs_names)
-
-
-def _bins_of(adata: AnnData, modality: str, regions: Regions) -> dict[str, np.ndarray]:
-    """Bins of each region: those whose middle lies in it."""
-    if not {k.START, k.END} <= set(adata.var):
-        msg = f"regions need mdata[{modality!r}].var['start'] and ['end'], in bp from the TSS."
-        raise ValueError(msg)
-    middle = (adata.var[k.START].to_numpy(float) + adata.var[k.END].to_numpy(float)) / 2
-    found = {name: (middle >= start) & (middle < end) for name, (start, end) in regions.items()}
-    if empty := [name for name, bins in found.items() if not bins.any()]:
-        where = f"from {middle[0]:g} to {middle[-1]:g} bp"
-        msg = f"regions {empty} hold no bin of mdata[{modality!r}], whose bins lie {where}."
-        raise ValueError(msg)
-    return found
-
-
-def _of_cpgs(adata: AnnData, values: np.ndarray, regions: Regions | None) -> dict[str, np.ndarray]:
-    if regions is None:
-        return {k.METHYLATION: values.sum(1)}
-    position = adata.layers[k.POSITION]
-    place = np.asarray(position.toarray() if sparse.issparse(position) else position, dtype=float)
-    place = place * float(adata.uns.get("window", 1))
-    valid = np.arange(adata.n_vars) < adata.obs[k.N_CPG].to_numpy(dtype=int)[:, None]
-    return {
-        f"{k.METHYLATION} {name}": (values * (valid & (place >= start) & (place < end))).sum(1)
-        for name, (start, end) in regions.items()
-    }
