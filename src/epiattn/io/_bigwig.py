@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,13 +38,15 @@ class _BigFile(Track):
     def _check_header(self) -> None:
         with self.path.open("rb") as file:
             head = file.read(_HEADER)
+            file.seek(max(file.seek(0, os.SEEK_END) - 4, 0))
+            tail = file.read()
         if head[:4] not in self.magic:
             msg = f"{self.path}: not a {self.kind}, it begins with {head[:4]!r}."
             raise ValueError(msg)
         order = "<" if head[:4] == self.magic[0] else ">"
         size = self.path.stat().st_size
-        # Where the chromosomes, the data and their index begin: the index comes last.
-        if len(head) < _HEADER or max(struct.unpack_from(f"{order}3Q", head, 8)) >= size:
+        # Where the chromosomes, the data and their index begin; at the very end the magic number comes again.
+        if len(head) < _HEADER or max(struct.unpack_from(f"{order}3Q", head, 8)) >= size or tail != head[:4]:
             msg = f"{self.path}: the {self.kind} is cut off after {size:,} bytes; copy or download the file again."
             raise ValueError(msg)
 
