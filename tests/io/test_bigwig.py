@@ -173,6 +173,18 @@ def test_a_file_that_is_cut_off_in_its_index(tmp_path, path):
         read()
 
 
+@pytest.mark.parametrize("place", [0, 8, 12, 20])
+def test_a_damaged_table_of_chromosomes(tmp_path, path, place):
+    """The library would ask for more memory than there is, and end Python."""
+    content = bytearray(path.read_bytes())
+    table = struct.unpack_from("<Q", content, 8)[0]
+    content[table + place : table + place + 4] = b"\xff\xff\xff\x7f"
+    damaged = tmp_path / "damaged.bw"
+    damaged.write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged\.bw: the bigWig is damaged \(its table of chromosomes\)"):
+        BigWig(damaged)
+
+
 def test_a_damaged_block(tmp_path, path):
     """The library panics then, which is no Exception."""
     content = bytearray(path.read_bytes())
