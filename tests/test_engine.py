@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+from logging.handlers import BufferingHandler
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from epiattn._engine import Pieces, Task, fingerprint, run
+from epiattn._logging import logger
+from epiattn._settings import settings
 
 #: Other processes must be able to import what they do.
 MODULE = """
@@ -24,6 +27,11 @@ def square(i, log):
         file.write(f"{i} {os.getpid()}\\n")
     if i == 13:
         raise ValueError("thirteen")
+    if i == 7:
+        from epiattn._logging import logger
+
+        logger.warning("seven is %s", "prime")
+        logger.info("seven is odd")
     return {"square": np.array([i * i])}
 """
 
@@ -66,6 +74,29 @@ def test_every_task_is_done_once_and_its_result_kept(n_jobs, log, pieces):
 def test_two_jobs_are_other_processes(log, pieces):
     run(tasks(range(8), log), pieces, n_jobs=2)
     assert str(os.getpid()) not in {line.split()[1] for line in log.read_text().splitlines()}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("verbosity", ["info", "warning", "error"])
+def test_what_a_task_says_is_said_here(n_jobs, verbosity, log, pieces, monkeypatch, capfd):
+    """Nobody may see what another process prints."""
+    heard = BufferingHandler(9)
+    monkeypatch.setattr(logger, "handlers", [heard])
+    settings.verbosity = verbosity
+    run(tasks([6, 7, 8], log), pieces, n_jobs=n_jobs)
+    said = ["seven is prime", "seven is odd"]
+    expected = {"info": said, "warning": said[:1], "error": []}[verbosity]
+    assert [record.getMessage() for record in heard.buffer] == expected
+    assert "seven" not in capfd.readouterr().err
+
+
+def test_tasks_that_are_the_same_are_one(log, pieces, capsys):
+    settings.verbosity = "info"
+    run(tasks([1, 1, 2, 1], log), pieces, title="Working")
+    assert done(log) == [1, 2]
+    bar = capsys.readouterr().err
+    assert "0/2" in bar
+    assert "2/2" in bar
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from epiattn._logging import heard, logger
 from epiattn._settings import settings
 
 if TYPE_CHECKING:
@@ -118,17 +119,18 @@ def run(
     Exception
         What a task raised, with the task's name as a note; results that are there already stay.
     """
-    todo = {task.key: task for task in tasks if not pieces.has(task)}
+    each = {task.key: task for task in tasks}
+    todo = [task for task in each.values() if not pieces.has(task)]
     bar = tqdm(
-        total=len(tasks),
-        initial=len(tasks) - len(todo),
+        total=len(each),
+        initial=len(each) - len(todo),
         desc=title,
         unit="piece",
         disable=not settings.progress,
         dynamic_ncols=True,
     )
     with bar, _executor(n_jobs, client, len(todo)) as (executor, n_workers):
-        for task, result in _results(executor, n_workers, todo.values()):
+        for task, result in _results(executor, n_workers, todo):
             try:
                 pieces.save(task, result())
             except Exception as error:
@@ -150,15 +152,29 @@ def _results(
     try:
         while True:
             for next_task in islice(remaining, _AHEAD * n_workers - len(waiting)):
-                waiting[executor.submit(next_task.function, *next_task.arguments)] = next_task
+                waiting[executor.submit(_elsewhere, next_task.function, next_task.arguments)] = next_task
             if not waiting:
                 return
             done = wait(waiting, return_when=FIRST_COMPLETED).done
             for future in sorted(done, key=lambda future: future.exception() is not None):  # keep what is good first
-                yield waiting.pop(future), future.result
+                yield waiting.pop(future), partial(_result, future)
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _elsewhere(function: Callable[..., Arrays], arguments: tuple) -> tuple[Arrays, list[tuple[int, str]]]:
+    """Do a task in another process, whose log nobody may see."""
+    with heard() as said:
+        return function(*arguments), said
+
+
+def _result(future: Future) -> Arrays:
+    """What came of such a task; what it said is said here."""
+    arrays, said = future.result()
+    for level, message in said:
+        logger.log(level, "%s", message)
+    return arrays
 
 
 @contextmanager

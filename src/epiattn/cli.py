@@ -125,10 +125,11 @@ def build(
     sheet: Annotated[Path, typer.Argument(help="Sample sheet (CSV, TSV or YAML).", exists=True, dir_okay=False)],
     annotation: Annotated[Path, typer.Option(help="Genes: GTF, BED or table.", exists=True, dir_okay=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="MuData to write (.h5mu or .zarr).")],
-    window: Annotated[int, typer.Option(help="Bases on each side of the TSS.")] = 2_000,
+    window: Annotated[list[int], typer.Option(help="Bases on each side of the TSS; one, or one a bin size.")] = [2_000],  # noqa: B006
     bin_size: Annotated[list[int], typer.Option(help="Bases of a bin; repeat it for several resolutions.")] = [100],  # noqa: B006
     max_cpgs: Annotated[int, typer.Option(help="Most CpGs of a gene.")] = 436,
     min_coverage: Annotated[int, typer.Option(help="Least reads of a CpG.")] = 1,
+    merge_strands: Annotated[bool, typer.Option(help="Take the two strands of a CpG as one.")] = True,
     biotype: Annotated[list[str], typer.Option(help="Biotypes of genes; 'all' for all.")] = ["protein_coding"],  # noqa: B006
     blacklist: Annotated[Path | None, typer.Option(help="BED of regions to leave out.", exists=True)] = None,
     n_jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = 1,
@@ -144,13 +145,14 @@ def build(
             bin_size=bin_size,
             max_cpgs=max_cpgs,
             min_coverage=min_coverage,
+            merge_strands=merge_strands,
             biotypes=None if biotype == ["all"] else biotype,
             blacklist=blacklist,
             output=output,
             load=False,
             n_jobs=n_jobs,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         typer.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"Wrote {output}.")

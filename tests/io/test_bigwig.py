@@ -151,6 +151,15 @@ def test_a_file_that_is_cut_off(tmp_path, path, share):
         BigWig(cut)
 
 
+@pytest.mark.parametrize("lost", [1, 4, 5, 40])
+def test_a_file_that_lacks_its_end(tmp_path, path, lost):
+    """All data may be there, and what follows be lost; UCSC's tools refuse such files too."""
+    cut = tmp_path / "cut.bw"
+    cut.write_bytes(path.read_bytes()[:-lost])
+    with pytest.raises(ValueError, match=r"cut\.bw: the bigWig is cut off after .* bytes"):
+        BigWig(cut)
+
+
 def test_a_file_that_is_cut_off_in_its_index(tmp_path, path):
     whole = path.read_bytes()
     cut = tmp_path / "cut.bw"
@@ -160,8 +169,20 @@ def test_a_file_that_is_cut_off_in_its_index(tmp_path, path):
         with BigWig(cut) as track:
             track.bins("chr1", STARTS, bin_size=50, n_bins=30)
 
-    with pytest.raises(ValueError, match=r"cut\.bw: the bigWig is cut off or damaged"):
+    with pytest.raises(ValueError, match=r"cut\.bw: the bigWig is cut off"):
         read()
+
+
+@pytest.mark.parametrize("place", [0, 8, 12, 20])
+def test_a_damaged_table_of_chromosomes(tmp_path, path, place):
+    """The library would ask for more memory than there is, and end Python."""
+    content = bytearray(path.read_bytes())
+    table = struct.unpack_from("<Q", content, 8)[0]
+    content[table + place : table + place + 4] = b"\xff\xff\xff\x7f"
+    damaged = tmp_path / "damaged.bw"
+    damaged.write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged\.bw: the bigWig is damaged \(its table of chromosomes\)"):
+        BigWig(damaged)
 
 
 def test_a_damaged_block(tmp_path, path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import mudata
 import numpy as np
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 import epiattn as attn
 from epiattn.cli import app
-from epiattn.io import _plan
+from epiattn.io import _output, _plan
 
 N_GENES = 6
 
@@ -180,6 +181,21 @@ def test_genes_of_expression_may_go_by_name(folder):
     np.testing.assert_array_equal(by_name, build(folder)["rna"].X)
 
 
+def test_each_resolution_may_have_a_window_of_its_own(folder):
+    mdata = build(folder, window=(1_000, 2_500), bin_size=(100, 500))
+    for modality, window, size in (("histone", 1_000, 100), ("histone_500bp", 2_500, 500)):
+        alone = build(folder, window=window, bin_size=size)["histone"]
+        pd.testing.assert_frame_equal(mdata[modality].var, alone.var)
+        for mark in ("H3K4me3", "ATAC"):
+            np.testing.assert_array_equal(mdata[modality].layers[mark], alone.layers[mark])
+    assert mdata["methylation"].uns["window"] == 1_000
+    assert mdata.uns["epiattn"]["built"]["window"].tolist() == [1_000, 2_500]
+    mdata.obs["split"] = ["train", "train", "validation", "validation", "test", "test"] * 2
+    mdata.obs["label"] = ["low", "high"] * N_GENES
+    attn.tl.fit(mdata, max_epochs=1)
+    assert np.isfinite(mdata.obsm["X_attn"]).all()
+
+
 # --- wherever it runs -------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +226,10 @@ def test_command_line(folder):
     result = CliRunner().invoke(app, [*arguments, "--bin-size", "500", "-o", str(output), "--n-jobs", "2"])
     assert result.exit_code == 0, result.output
     assert_same(mudata.read_h5mu(output), build(folder))
+    windows = ["--bin-size", "500", "--window", "1000", "--window", "2500", "--no-merge-strands"]
+    result = CliRunner().invoke(app, [*arguments, *windows, "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    assert_same(mudata.read_h5mu(output), build(folder, window=(1_000, 2_500), merge_strands=False))
     result = CliRunner().invoke(app, [*arguments, "--window", "777", "-o", str(output)])
     assert result.exit_code == 1
     assert "777" in result.output
@@ -299,6 +319,19 @@ def test_a_full_disk_leaves_what_was_there_and_what_was_read(folder, monkeypatch
     assert mudata.read_h5mu(output).n_obs == 12
 
 
+@pytest.mark.parametrize("suffix", [".h5mu", ".zarr"])
+@pytest.mark.parametrize("free", [1_000, 1_010_000])
+def test_a_disk_that_would_be_full_is_noticed_before(folder, monkeypatch, suffix, free):
+    """HDF5 crashes the interpreter if it cannot write."""
+    monkeypatch.setattr(_output.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(
+        OSError, match=r"data\.\w+ could not be written: .*No space left .*: \d MB are free, and up to 2"
+    ):
+        build(folder, output=folder / f"data{suffix}")
+    hidden = sorted(path.name for path in folder.iterdir() if "data" in path.name)
+    assert hidden == [f".data{suffix}.pieces"]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
@@ -308,6 +341,8 @@ def test_a_full_disk_leaves_what_was_there_and_what_was_read(folder, monkeypatch
         ({"window": 777}, ValueError, "777"),
         ({"bin_size": (100, 100)}, ValueError, "several different"),
         ({"bin_size": ()}, ValueError, "bin_size"),
+        ({"window": (1_000, 2_000, 3_000)}, ValueError, "one for each bin size"),
+        ({"window": (1_000, 777)}, ValueError, "777"),
         ({"n_jobs": 0}, ValueError, "n_jobs"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -259,6 +260,22 @@ def test_one_wrong_line_does_not_change_the_format(tmp_path):
     lines = TEXT["narrowpeak"].splitlines() * 5
     lines[3] = "chr1\tfive\t90\tpeak2\t0\t+\t1\t-1\t-1\t-1"
     assert guess_format(write(tmp_path, "\n".join(lines), "a.narrowPeak"), "histone") == "narrowpeak"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("a.bedGraph", "chr1\t0\t10\t1", "chr1\t10\t20\tx1"),
+        ("a.narrowPeak", "chr1\t10\t50\tpeak\t100\t.\t5.5\t3.1\t-1\t20", "chr1\t60\t90\tpeak\t0\t+\tlow\t-1\t-1\t9"),
+    ],
+)
+def test_a_wrong_line_that_another_format_allows_is_for_the_reader(tmp_path, name, good, bad):
+    """Every line fits BED, but the name says what is meant: the reader names the line."""
+    path = write(tmp_path, "\n".join([good, good, bad, good]), name)
+    format = name.split(".")[1].lower()
+    assert guess_format(path, "histone") == check_format(path, "histone", format) == format
+    with signal_formats[format].load()(path) as track, pytest.raises(ValueError, match=rf"{name}:3: "):
+        list(track.read({"chr1": np.array([[0, 100]])}))
 
 
 def test_blanks_between_columns(tmp_path):

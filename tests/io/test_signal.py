@@ -138,6 +138,18 @@ def test_bins_are_those_of_the_bases_on_both_strands(tmp_path_factory, rows, unc
         np.testing.assert_array_equal(values == 0, expected == 0)
 
 
+@pytest.mark.parametrize("uncovered", [0.0, np.nan])
+@pytest.mark.parametrize("format", ["Memory", "Unindexed"])
+def test_each_bin_size_may_have_a_window_of_its_own(file, hold, format, uncovered):
+    rng = np.random.default_rng(0)
+    content = hold(*[("chr1", start, start + 30, float(rng.integers(0, 9))) for start in range(0, 2_900, 45)])
+    sizes, windows = (100, 40, 300, 25), (200, 500, 600, 275)
+    bins = bin_signal(file, format, GENES, window=windows, bin_sizes=sizes, uncovered=uncovered)
+    for size, window in zip(sizes, windows, strict=True):
+        expected = naive(content, GENES, window, size, uncovered)
+        np.testing.assert_allclose(bins[size], expected, rtol=1e-6, atol=1e-7)
+
+
 def test_a_bin_by_hand(file, hold):
     hold(("chr1", 400, 450, 6), ("chr1", 440, 500, 2), ("chr1", 530, 540, np.nan))
     genes = table_of([("chr1", 500, "+"), ("chr1", 500, "-")])

@@ -92,7 +92,7 @@ def test_another_genome_build_is_noticed():
         bin_signal(track("GM12878_hg38_H3K27me3.chr21.bw"), "bigwig", genes, window=2_000, bin_sizes=(100,))
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.7])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.95, 0.999])
 def test_a_bigwig_that_is_cut_off_is_noticed(tmp_path, share):
     whole = track("E003-H3K4me3.bw").read_bytes()
     path = tmp_path / "cut.bw"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from ._overlaps import Intervals, clip
 from ._signal import Track
 
 _HEADER = 64  # bytes
+#: Of the table of chromosomes: its magic number, size of a block, of a name, of an id and a length, and their number.
+_TREE, _TREE_MAGIC, _LENGTH = struct.Struct("<4IQ"), 0x78CA8C91, 8
 _PIECE = 1_000_000  # bp that are read at once
 
 
@@ -37,14 +40,25 @@ class _BigFile(Track):
     def _check_header(self) -> None:
         with self.path.open("rb") as file:
             head = file.read(_HEADER)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 4, 0))
+            tail = file.read()
         if head[:4] not in self.magic:
             msg = f"{self.path}: not a {self.kind}, it begins with {head[:4]!r}."
             raise ValueError(msg)
         order = "<" if head[:4] == self.magic[0] else ">"
-        size = self.path.stat().st_size
-        # Where the chromosomes, the data and their index begin: the index comes last.
-        if len(head) < _HEADER or max(struct.unpack_from(f"{order}3Q", head, 8)) >= size:
+        # Where the chromosomes, the data and their index begin; at the very end the magic number comes again.
+        if len(head) < _HEADER or max(struct.unpack_from(f"{order}3Q", head, 8)) >= size or tail != head[:4]:
             msg = f"{self.path}: the {self.kind} is cut off after {size:,} bytes; copy or download the file again."
+            raise ValueError(msg)
+        with self.path.open("rb") as file:
+            file.seek(struct.unpack_from(f"{order}Q", head, 8)[0])
+            tree = file.read(_TREE.size)
+        magic, _, key, value, n = struct.Struct(order + _TREE.format[1:]).unpack(tree.ljust(_TREE.size, b"\0"))
+        if magic != _TREE_MAGIC or value != _LENGTH or n * (key + value) > size:  # the library would take the memory
+            msg = (
+                f"{self.path}: the {self.kind} is damaged (its table of chromosomes); copy or download the file again."
+            )
             raise ValueError(msg)
 
     @contextmanager

@@ -28,7 +28,7 @@ def build(
     sheet: str | Path | pd.DataFrame,
     *,
     annotation: str | Path | pd.DataFrame,
-    window: int = 2_000,
+    window: int | Sequence[int] = 2_000,
     bin_size: int | Sequence[int] = 100,
     max_cpgs: int = 436,
     min_coverage: int = 1,
@@ -51,7 +51,8 @@ def build(
     annotation
         GTF, BED or table of genes, or the result of :func:`read_annotation`, which has more options.
     window
-        Bases on each side of the TSS.
+        Bases on each side of the TSS; with several bin sizes, one number for all or one for each, such as
+        ``window=(2_000, 10_000), bin_size=(100, 500)``. CpGs and peaks of TFs are taken in the first one.
     bin_size
         Bases of a bin; several sizes give several modalities: ``histone`` (the first one) and ``histone_500bp``.
     max_cpgs, min_coverage, merge_strands
@@ -97,7 +98,7 @@ def build(
     if not isinstance(annotation, pd.DataFrame):
         annotation = read_annotation(annotation, biotypes=biotypes, blacklist=blacklist)
     bin_sizes = tuple(bin_size) if isinstance(bin_size, Sequence) else (bin_size,)
-    lists = {"window": window, "max_cpgs": max_cpgs, "min_coverage": min_coverage, "merge_strands": merge_strands}
+    lists = {"max_cpgs": max_cpgs, "min_coverage": min_coverage, "merge_strands": merge_strands}
     plan = Plan(rows, annotation, window, bin_sizes, lists)
     with _kept_beside(target) as folder:
         pieces = Pieces(folder)

@@ -77,7 +77,7 @@ def guess_format(path: str | Path, assay: str) -> str:
             msg = f"{path}: bedgraph (column 4 is the signal) or bed (column 4 is a name)? Give the format."
             raise ValueError(msg)
         return possible[0]
-    if named not in possible:
+    if named not in possible and not (named in content.nearly and named in ASSAYS[assay]):
         raise _does_not_fit(path, content, f"it is named like {named}; rename it, or give the format")
     return named
 
@@ -109,7 +109,7 @@ def check_format(path: str | Path, assay: str, format: str) -> str:
     name = SUFFIXES.get(name, name)
     check_choice(f"format (assay {assay})", name, ASSAYS[assay])
     content = sniff(path)
-    if name in _JUDGED and name not in content.formats:
+    if name in _JUDGED and name not in (*content.formats, *content.nearly):
         raise _does_not_fit(path, content, f"the format is said to be {name}")
     return name
 

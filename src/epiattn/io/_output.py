@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 SUFFIXES = (".h5mu", ".zarr")
+_SPARE = 1_000_000  # bytes for what is in no matrix
+_ROW = 200  # bytes of an observation in a table, names included
 
 
 class Layer(NamedTuple):
@@ -73,18 +78,48 @@ def write(mdata: MuData, layers: Iterable[Layer], path: Path) -> None:
     temporary = path.with_name(f".{path.stem}.writing{path.suffix}")
     _remove(temporary)
     try:
+        _check_room(path, _size_of_object(mdata))
         (mdata.write_h5mu if path.suffix == ".h5mu" else mdata.write_zarr)(temporary)
         with _opened(temporary) as store:
             for layer in layers:
+                _check_room(path, _size(layer.values))
                 _write_layer(store[f"mod/{layer.modality}/layers"], layer)
         if path.is_dir():
             _remove(path)
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # h5py has both for a disk that is full
-        msg = f"{path} could not be written: {error}"
+        msg = f"{path} could not be written: {_reason(error)}"
         raise OSError(msg) from error
     finally:
         _remove(temporary)
+
+
+def _check_room(path: Path, n_bytes: int) -> None:
+    """Refuse to fill the disk: HDF5 leaves a file open then, and crashes when Python ends."""
+    free = shutil.disk_usage(path.parent).free
+    if free < n_bytes + _SPARE:
+        needed, free = ((size + 999_999) // 1_000_000 for size in (n_bytes + _SPARE, free))
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {free} MB are free, and up to {needed} MB needed")
+
+
+def _size_of_object(mdata: MuData) -> int:
+    """Bytes of an object on disk, at most."""
+    parts = [matrix for adata in mdata.mod.values() for matrix in (adata.X, *adata.layers.values())]
+    tables = mdata.n_obs * _ROW * (1 + len(mdata.mod))
+    return tables + sum(_size(matrix) for matrix in parts if matrix is not None)
+
+
+def _size(values: Any) -> int:
+    """Bytes of a matrix."""
+    return (
+        sum(part.nbytes for part in (values.data, values.indices, values.indptr)) if issparse(values) else values.nbytes
+    )
+
+
+def _reason(error: Exception) -> str:
+    """What h5py says, without the addresses and sizes around it."""
+    full = os.strerror(errno.ENOSPC)
+    return full if full in str(error) and "errno = " in str(error) else str(error)
 
 
 def _write_layer(group: Any, layer: Layer) -> None:

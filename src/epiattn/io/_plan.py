@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,7 +59,7 @@ class Plan:
     genes
         As :func:`epiattn.io.read_annotation` gives it.
     window, bin_sizes
-        Bases on each side of the TSS, and of a bin.
+        Bases on each side of the TSS (one number, or one for each bin size), and of a bin.
     lists
         Further parameters of :func:`epiattn.io._methylation.cpg_lists`.
 
@@ -70,15 +70,22 @@ class Plan:
     """
 
     def __init__(
-        self, sheet: pd.DataFrame, genes: pd.DataFrame, window: int, bin_sizes: tuple[int, ...], lists: dict[str, Any]
+        self,
+        sheet: pd.DataFrame,
+        genes: pd.DataFrame,
+        window: int | Sequence[int],
+        bin_sizes: tuple[int, ...],
+        lists: dict[str, Any],
     ) -> None:
-        check_bins(window, bin_sizes)
         if len(set(bin_sizes)) < len(bin_sizes) or not bin_sizes:
             msg = f"bin_size must be one size or several different ones, not {bin_sizes}."
             raise ValueError(msg)
         check_genes(genes)
         self._tables: dict[str, pd.DataFrame] = {}
-        self.sheet, self.genes, self.window, self.bin_sizes, self.lists = sheet, genes, window, bin_sizes, lists
+        #: By bin size; the first one is that of methylation and of peaks of TFs too.
+        self.windows = check_bins(window, bin_sizes)
+        self.window = self.windows[bin_sizes[0]]
+        self.sheet, self.genes, self.bin_sizes, self.lists = sheet, genes, bin_sizes, {"window": self.window, **lists}
         self.cell_types = [name for name in dict.fromkeys(sheet["cell_type"]) if name != EVERY_CELL_TYPE]
         if not self.cell_types:
             msg = f"The sheet names no cell type, only {EVERY_CELL_TYPE!r}."
@@ -118,7 +125,7 @@ class Plan:
         return Track(row, pieces)
 
     def _signal_task(self, row: Any, path: Path, genes: pd.DataFrame, where: str) -> Task:
-        arguments = (path, row.format, genes[_PLACES], self.window, self.bin_sizes)
+        arguments = (path, row.format, genes[_PLACES], tuple(self.windows.values()), self.bin_sizes)
         key = fingerprint(_read_signal.__name__, path, *arguments[1:])
         return Task(f"{row.target} of {row.cell_type}{where} ({path})", key, _read_signal, arguments)
 
@@ -155,7 +162,8 @@ class Plan:
             modalities[k.TF] = self._make_tf(obs.index, pieces)
         if self._of(RNA):
             modalities[k.RNA] = make_expression(obs.index, self._expression_of_genes().to_numpy().T.ravel())
-        notes = {"sheet": self.sheet.to_csv(index=False), "window": self.window, "bin_size": np.array(self.bin_sizes)}
+        sizes = {"window": np.array(list(self.windows.values())), "bin_size": np.array(self.bin_sizes)}
+        notes = {"sheet": self.sheet.to_csv(index=False), **sizes}
         mdata = new_mudata(modalities, obs)
         mdata.uns[k.PACKAGE] = {"schema_version": k.SCHEMA_VERSION, "built": notes}
         return (label(mdata) if self._of(RNA) else mdata), self._signal_layers(pieces)
@@ -167,7 +175,7 @@ class Plan:
 
     def _signal_layer(self, mark: str, bin_size: int, pieces: Pieces) -> np.ndarray:
         """Weighted mean of the replicates of each cell type; 0 where there is none."""
-        layer = np.zeros((len(self.cell_types), len(self.genes), 2 * self.window // bin_size), np.float32)
+        layer = np.zeros((len(self.cell_types), len(self.genes), 2 * self.windows[bin_size] // bin_size), np.float32)
         for block, cell_type in zip(layer, self.cell_types, strict=True):
             tracks = [t for t in self.signal if t.row.target == mark and t.row.cell_type == cell_type]
             total = sum(track.row.weight for track in tracks)
@@ -180,7 +188,7 @@ class Plan:
     def _empty_signal(self, index: pd.Index, bin_size: int) -> AnnData:
         from anndata import AnnData
 
-        adata = AnnData(obs=pd.DataFrame(index=index), var=bin_table(2 * self.window // bin_size, bin_size))
+        adata = AnnData(obs=pd.DataFrame(index=index), var=bin_table(2 * self.windows[bin_size] // bin_size, bin_size))
         here = {(track.row.cell_type, track.row.target) for track in self.signal}
         _mark_measured(adata, self.marks, [[(name, mark) in here for mark in self.marks] for name in self.cell_types])
         return adata
@@ -299,9 +307,11 @@ def _modality(i: int, bin_size: int) -> str:
     return k.HISTONE if i == 0 else f"{k.HISTONE}_{bin_size}bp"
 
 
-def _read_signal(path: Path, format: str, genes: pd.DataFrame, window: int, bin_sizes: tuple[int, ...]) -> Arrays:
+def _read_signal(
+    path: Path, format: str, genes: pd.DataFrame, windows: tuple[int, ...], bin_sizes: tuple[int, ...]
+) -> Arrays:
     """A piece of a track, by bin size; runs in a worker."""
-    bins = bin_signal(path, format, genes, window=window, bin_sizes=bin_sizes)
+    bins = bin_signal(path, format, genes, window=windows, bin_sizes=bin_sizes)
     return {str(size): values for size, values in bins.items()}
 
 

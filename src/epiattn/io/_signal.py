@@ -44,6 +44,11 @@ class Sums(NamedTuple):
         mean = np.full(value.shape, np.nan)
         return np.divide(value, covered, out=mean, where=covered > 0).astype(np.float32)
 
+    def inner(self, n: int) -> Sums:
+        """Without the ``n`` outermost bins at either end."""
+        kept = slice(n, self.value.shape[1] - n)
+        return Sums(self.value[:, kept], None if self.covered is None else self.covered[:, kept])
+
 
 def _merge(bins: np.ndarray, n: int) -> np.ndarray:
     return bins.reshape(len(bins), -1, n).sum(2)
@@ -185,7 +190,7 @@ class Track(ABC):
         start, end, value = map(np.concatenate, zip(*pieces, strict=True))
         if (bad := (value < 0) | np.isinf(value)).any():
             first = int(np.argmax(bad))
-            msg = f"{self.path}: {chrom}:{start[first]}-{end[first]} has the value {value[first]:g}. {POSITIVE}"
+            msg = f"{self.path}: {chrom}:{start[first]}-{end[first]} has the value {value[first]:g}. {POSITIVE}."
             raise ValueError(msg)
         intervals = Intervals(start, end, value)
         return intervals.take(~missing) if (missing := np.isnan(value)).any() else intervals
@@ -194,7 +199,7 @@ class Track(ABC):
 #: What to do about negative signal.
 POSITIVE = (
     "Signal must be finite and not negative: take the track of coverage, fold change or -log10(p) instead of a log "
-    "ratio or a difference, or set what is negative to 0."
+    "ratio or a difference, or set what is negative to 0"
 )
 
 
@@ -203,7 +208,7 @@ def bin_signal(
     format: str,
     genes: pd.DataFrame,
     *,
-    window: int,
+    window: int | Sequence[int],
     bin_sizes: Sequence[int],
     uncovered: float = 0.0,
 ) -> dict[int, np.ndarray]:
@@ -218,7 +223,7 @@ def bin_signal(
     genes
         Table of genes, as :func:`read_annotation` gives it.
     window
-        Bases on each side of the TSS.
+        Bases on each side of the TSS: one number, or one for each bin size.
     bin_sizes
         Widths of the bins in bp.
     uncovered
@@ -234,44 +239,53 @@ def bin_signal(
         See :func:`read_signal`.
     """
     genes = check_genes(genes)
-    check_bins(window, bin_sizes)
+    windows = check_bins(window, bin_sizes)
     if not (uncovered == 0 or math.isnan(uncovered)):
         msg = f"uncovered must be 0 or nan, not {uncovered!r}."
         raise ValueError(msg)
-    finest = math.gcd(*bin_sizes)  # all other bins are some of these together
-    result = {size: np.full((len(genes), 2 * window // size), uncovered, np.float32) for size in bin_sizes}
+    widest = max(windows.values())
+    # All other bins are some of these together, and all other windows are cut at their borders.
+    finest = math.gcd(*bin_sizes, *(widest - each for each in windows.values()))
+    result = {size: np.full((len(genes), 2 * each // size), uncovered, np.float32) for size, each in windows.items()}
     tss = genes[k.TSS].to_numpy(np.int64)
     minus = genes[k.STRAND].to_numpy() == "-"
     with signal_formats[format].load()(path) as track:
         matched = match_chromosomes(genes[k.CHROM].unique(), track.chromosomes, where=str(path))
         chrom = genes[k.CHROM].map(matched)  # missing where the file lacks it
-        _check_ends(track, genes, chrom, window, bin_sizes[0])
+        _check_ends(track, genes, chrom, widest, max(windows, key=windows.__getitem__))
         rows = {name: np.flatnonzero(chrom == name) for name in dict.fromkeys(matched.values())}
-        windows = {name: tss[each] - window for name, each in rows.items()}
-        n_bins = 2 * window // finest
-        for name, sums in track.sums(windows, bin_size=finest, n_bins=n_bins, covered=math.isnan(uncovered)):
+        starts = {name: tss[each] - widest for name, each in rows.items()}
+        n_bins = 2 * widest // finest
+        for name, sums in track.sums(starts, bin_size=finest, n_bins=n_bins, covered=math.isnan(uncovered)):
             for size, values in result.items():
-                values[rows[name]] = sums.per_bin(finest, size // finest)
+                outside = (widest - windows[size]) // finest
+                values[rows[name]] = sums.inner(outside).per_bin(finest, size // finest)
     for values in result.values():
         values[minus] = values[minus, ::-1]
     return result
 
 
-def check_bins(window: int, bin_sizes: Sequence[int]) -> None:
-    """Refuse a window that cannot be cut into bins.
+def check_bins(window: int | Sequence[int], bin_sizes: Sequence[int]) -> dict[int, int]:
+    """The window of each bin size; one window is that of all.
 
     Raises
     ------
     ValueError
-        If it cannot.
+        If a window cannot be cut into bins, or there are more or fewer windows than bin sizes.
     """
-    for size in bin_sizes:
-        if window < 1 or size < 1 or 2 * window % size:
+    windows = list(window) if isinstance(window, Sequence) else [window]
+    windows = windows * len(bin_sizes) if len(windows) == 1 else windows
+    if len(windows) != len(bin_sizes):
+        msg = f"window must be one number, or one for each bin size: there are {windows} for {list(bin_sizes)}."
+        raise ValueError(msg)
+    for each, size in zip(windows, bin_sizes, strict=True):
+        if each < 1 or size < 1 or 2 * each % size:
             msg = (
-                f"Bins of {size} bp do not fit into a window of {window} bp on each side of the TSS: "
-                f"{2 * window} must be a multiple of the bin size."
+                f"Bins of {size} bp do not fit into a window of {each} bp on each side of the TSS: "
+                f"{2 * each} must be a multiple of the bin size."
             )
             raise ValueError(msg)
+    return dict(zip(bin_sizes, windows, strict=True))
 
 
 def _check_ends(track: Track, genes: pd.DataFrame, chrom: pd.Series, window: int, bin_size: int) -> None:

@@ -39,11 +39,15 @@ class Head(NamedTuple):
 
 
 class Content(NamedTuple):
-    """Formats that fit the content, the strictest first, and where it begins (for messages)."""
+    """Formats that fit the content, the strictest first, and where it begins (for messages).
+
+    ``nearly``: those that fit most lines; the name of a file may choose one, whose reader then tells what is wrong.
+    """
 
     formats: list[str]
     start: str
     note: str = ""
+    nearly: tuple[str, ...] = ()
 
 
 def head_of(path: str | Path, n: int) -> Head:
@@ -99,7 +103,7 @@ def sniff(path: str | Path) -> Content:
     formats = [] if first.lower().startswith(_NAMES) else _fitting(rows)
     # One wrong line is not for here: the reader will name it. But if that is the first one, it is a header.
     if formats and any(_TEXT[name](rows[0]) for name in formats):
-        return Content(formats, start)
+        return Content(formats, start, nearly=_nearly_fitting(rows))
     note = f" Line {head.numbers[0]} looks like a header: begin it with '#', or delete it." if formats else ""
     for fits, hint in _NOTES.items():
         if fits(rows[0]):
@@ -153,6 +157,11 @@ def _fitting(rows: Sequence[Row]) -> list[str]:
     if "bedgraph" in formats and "bed" in formats and any(len(row) == 4 and not _whole(row[3:]) for row in rows):
         formats.remove("bed")  # a name would not be a number with decimals
     return formats
+
+
+def _nearly_fitting(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Formats that fit more than half of the lines."""
+    return tuple(name for name, fits in _TEXT.items() if 2 * sum(map(fits, rows)) > len(rows))
 
 
 _INTEGER = re.compile(r"\d+(?:\.0*)?(?:[eE]\+?\d+)?")
