@@ -76,7 +76,7 @@ class _BigFile(Track):
                     yield chrom, clip(self.intervals(chrom, left, right), left, right)
 
     def intervals(self, chrom: str, start: int, end: int) -> Intervals:
-        """Intervals that touch a region, whole."""
+        """Intervals that touch a region; the library may cut them to it."""
         with self._reading():
             table = self._table(self._file.records(chrom, start, end))
         places = table[:, :2].astype(np.int64)

@@ -92,9 +92,15 @@ def _scale(path: str | Path, track: BigWig) -> float:
     return 0.01 if highest > 1.000_01 else 1.0
 
 
+def _around(track: BigWig, chrom: str, start: int) -> Intervals:
+    """Intervals in a piece and near it: the library cuts those at the ends of what is asked for."""
+    length = int(track.chromosomes[chrom] or 0)
+    return track.intervals(chrom, max(0, start - _LONGEST - 1), min(start + _PIECE + _LONGEST + 1, length))
+
+
 def _within(track: BigWig, chrom: str, start: int) -> Intervals:
     """Intervals that begin in a piece, whole."""
-    intervals = track.intervals(chrom, start, min(start + _PIECE, int(track.chromosomes[chrom] or 0)))
+    intervals = _around(track, chrom, start)
     keep = (intervals.start >= start) & (intervals.start < start + _PIECE) & ~np.isnan(intervals.value)
     return intervals.take(keep)
 
@@ -117,7 +123,7 @@ def _reads_at(coverage: BigWig, chrom: str, start: int, position: np.ndarray) ->
     """Reads of CpGs, 0 where the file has none."""
     if chrom not in coverage.chromosomes:
         return np.zeros(len(position), np.int64)
-    there = coverage.intervals(chrom, start, min(start + _PIECE + _LONGEST, int(coverage.chromosomes[chrom] or 0)))
+    there = _around(coverage, chrom, start)
     if not len(there.start):
         return np.zeros(len(position), np.int64)
     last = np.searchsorted(there.start, position, side="right") - 1
