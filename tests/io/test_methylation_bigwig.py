@@ -79,7 +79,9 @@ def test_what_is_no_bigwig_of_cpgs_is_refused(tmp_path):
 
 
 def test_read_methylation_tells_it_by_itself(tmp_path):
-    path = write(tmp_path / "a.bigwig", [("chr1", 900, 902, 0.25), ("chr1", 1_400, 1_402, 1.0), ("chr1", 9_000, 9_002, 0.0)])
+    path = write(
+        tmp_path / "a.bigwig", [("chr1", 900, 902, 0.25), ("chr1", 1_400, 1_402, 1.0), ("chr1", 9_000, 9_002, 0.0)]
+    )
     genes = pd.DataFrame({"chrom": ["1"], "tss": [1_000], "strand": ["-"]}, index=["TP53"])
     methylation = attn.io.read_methylation(path, genes)
     np.testing.assert_allclose(methylation.layers["position"], [[-0.2, 0.05]], rtol=1e-6)

@@ -134,7 +134,7 @@ def _announce(sizes: dict[Remote, int | None], folder: Path) -> None:
 # --- one file ---------------------------------------------------------------------------------------------------------
 
 
-class _Again(Exception):  # noqa: N818 - no error yet
+class _Again(Exception):
     """An attempt that failed in a way that may pass, and the seconds that the server asks to wait."""
 
     def __init__(self, why: str, wait: float = 0.0) -> None:

@@ -40,7 +40,7 @@ def write_roadmap(
     methylation: str = "WGBS",
     read_coverage: bool = False,
 ) -> pd.DataFrame:
-    """Write an object of :func:`epiattn.datasets.simulate`, whose cell types are named ``E003`` …, as the server has it.
+    """Write an object of :func:`epiattn.datasets.simulate`, whose cell types are ``E003`` …, as the server has it.
 
     The last genes stand for the TFs: they carry their names and, as expression, their level in each cell type; the
     edges of TFs are in ``regulons.tsv``, in the columns of DoRothEA. Windows are laid side by side, so that the signal
@@ -72,15 +72,14 @@ def write_roadmap(
             values = np.asarray(histone.layers[mark][rows], float)
             intervals = list(_intervals(genes, values, histone.var[k.START].to_numpy(), histone.var[k.END].to_numpy()))
             for signal in signals:
-                path = _place(folder, signal_file(name, mark, signal).path)
-                _write_peaks(path, intervals) if signal == "peaks" else _write_bigwig(path, intervals, lengths)
+                place = _place(folder, signal_file(name, mark, signal).path)
+                _write_peaks(place, intervals) if signal == "peaks" else _write_bigwig(place, intervals, lengths)
         cpgs = cpgs_of(mdata, genes, rows)
-        fractions = [(*place, float(beta)) for place, (beta, _) in cpgs.items()]
+        fractions = [(*where, float(beta)) for where, (beta, _) in cpgs.items()]
         _write_bigwig(_place(folder, methylation_file(name, methylation).path), fractions, lengths)
         if read_coverage:
-            reads = [(*place, float(n)) for place, (_, n) in cpgs.items()]
-            path = methylation_file(name, methylation, "ReadCoverage").path
-            _write_bigwig(_place(folder, path), reads, lengths)
+            reads = [(*where, float(n)) for where, (_, n) in cpgs.items()]
+            _write_bigwig(_place(folder, methylation_file(name, methylation, "ReadCoverage").path), reads, lengths)
     return genes
 
 
@@ -242,7 +241,7 @@ def _write_bigwig(path: Path, rows: Sequence[tuple[str, int, int, float]], lengt
 
 
 def _write_peaks(path: Path, rows: Sequence[tuple[str, int, int, float]]) -> None:
-    """narrowPeak of runs of high bins, the strongest first."""
+    """Peaks (narrowPeak) of runs of high bins, the strongest first."""
     peaks: list[tuple[str, int, int, float]] = []
     for chrom, start, end, value in rows:
         if value < _PEAK:

@@ -60,9 +60,7 @@ def read_bigwig(path: str | Path) -> Iterator[pd.DataFrame]:
                     n_missing += int((level < 0).sum())
                     position, level = position[level >= 0], level[level >= 0] * scale
                     if len(position):
-                        count = np.ones(len(position), np.int64) if coverage is None else None
-                        if coverage is not None:
-                            count = _reads_at(coverage, chrom, start, position)
+                        count = _reads_at(coverage, chrom, start, position)
                         names = pd.Series(pd.Categorical.from_codes(np.zeros(len(position), np.int8), [chrom]))
                         strand = np.full(len(position), UNKNOWN, np.int8)
                         yield make_cpgs(names, position, strand, level, count)
@@ -119,8 +117,10 @@ def _cpgs(path: str | Path, chrom: str, intervals: Intervals) -> tuple[np.ndarra
     return intervals.start[row] + 2 * rank, intervals.value[row]
 
 
-def _reads_at(coverage: BigWig, chrom: str, start: int, position: np.ndarray) -> np.ndarray:
-    """Reads of CpGs, 0 where the file has none."""
+def _reads_at(coverage: BigWig | None, chrom: str, start: int, position: np.ndarray) -> np.ndarray:
+    """Reads of CpGs: 0 where the file has none, 1 where there is no file."""
+    if coverage is None:
+        return np.ones(len(position), np.int64)
     if chrom not in coverage.chromosomes:
         return np.zeros(len(position), np.int64)
     there = _around(coverage, chrom, start)
