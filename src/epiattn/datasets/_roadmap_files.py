@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from ._download import Remote
 
 BASE_URL = "https://egg2.wustl.edu/roadmap/data"
@@ -15,9 +12,16 @@ EXPRESSION = Remote("byDataType/rna/expression/57epigenomes.RPKM.pc.gz", what="e
 #: GENCODE 10 without tRNAs, by which the consortium counted reads; hg19.
 ANNOTATION = Remote("byDataType/rna/annotations/gen10.long.gtf.gz", what="annotation")
 
-#: Eighteen epigenomes with everything: the first ones, by number, with RNA-seq (a column of the table of RPKM), whole
-#: genome bisulfite sequencing, the five core marks and H3K27ac; by the consortium's short names.
-EPIGENOMES: Mapping[str, str] = MappingProxyType(
+
+class Epigenomes(dict[str, str]):
+    """Eighteen Roadmap epigenomes that have everything, by the consortium's short names: a mapping for ``roadmap``.
+
+    The first ones, by number, with RNA-seq (a column of the table of RPKM), whole genome bisulfite sequencing, the five
+    core marks and H3K27ac.
+    """
+
+
+EPIGENOMES = Epigenomes(
     {
         "E003": "ESC.H1",
         "E004": "ESDR.H1.BMP4.MESO",
