@@ -74,6 +74,9 @@ def test_benchmark_prints_the_table_and_writes_it(tmp_path):
     assert lines[2][1] == "NA"
     written = {path.name for path in folder.iterdir()}
     plots = {f"{name}.png" for name in ("benchmark", "roc", "precision_recall", "calibration", "by_cell_type")}
-    assert {"summary.csv", "folds.csv", "runs"} | plots == written
+    assert {"report.html", "summary.csv", "folds.csv", "runs"} | plots == written
+    command = f"epiattn benchmark {data} --models prevalence,logistic,gene_mean --output {folder}"
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"<pre><code>{command} --n-folds 3 --n-jobs 1</code></pre>" in report
     table = pd.read_csv(folder / "folds.csv")
     assert set(table["model"]) == {"logistic", "prevalence", "gene_mean"}

@@ -142,5 +142,6 @@ methylation_formats = Registry(
         "bedmethyl": Entry("epiattn.io._bedmethyl:read_bedmethyl", "bedMethyl of modkit, modbam2bed or ENCODE"),
         "bismark": Entry("epiattn.io._bismark:read_bismark", "Bismark coverage"),
         "methylkit": Entry("epiattn.io._methylkit:read_methylkit", "methylKit"),
+        "bigwig": Entry("epiattn.io._methylation_bigwig:read_bigwig", "bigWig: fractions or percentages, by CpG"),
     },
 )

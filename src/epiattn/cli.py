@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -214,6 +215,7 @@ def embed(
 
 @app.command()
 def benchmark(
+    context: typer.Context,
     data: Input,
     models: Annotated[
         str, typer.Option(help="Names separated by commas, such as 'multi_attention x5'; 'all'; 'baselines'.")
@@ -229,11 +231,12 @@ def benchmark(
     max_epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     n_jobs: Annotated[int | None, typer.Option(help="Processes; default: one for each core where it pays.")] = None,
 ) -> None:
-    """Compare models and baselines on the same folds; print the table, write it as CSV, and draw it."""
+    """Compare models and baselines on the same folds; print the table, write it as CSV and as a report, and draw it."""
     import matplotlib as mpl
     import mudata
 
     import epiattn as attn
+    from epiattn._report import write_report
 
     mpl.use("Agg")
     mdata = mudata.read_h5mu(data)
@@ -258,10 +261,25 @@ def benchmark(
         plots |= {"roc": attn.pl.roc, "precision_recall": attn.pl.precision_recall, "calibration": attn.pl.calibration}
     if "cell_type" in mdata.obs and mdata.obs["cell_type"].nunique() > 1:
         plots["by_cell_type"] = attn.pl.by_cell_type
-    for name, plot in plots.items():
-        plot(mdata).figure.savefig(output / f"{name}.png", dpi=150, bbox_inches="tight")
+    figures = {name: plot(mdata).figure for name, plot in plots.items()}
+    for name, figure in figures.items():
+        figure.savefig(output / f"{name}.png", dpi=150, bbox_inches="tight")
+    write_report(mdata, output / "report.html", figures=figures, command=_command_of(context), data=data.name)
     _print_benchmark(mdata)
-    typer.echo(f"Wrote {output}/: summary.csv, folds.csv, " + ", ".join(f"{name}.png" for name in plots) + ".")
+    written = ["report.html", "summary.csv", "folds.csv", *(f"{name}.png" for name in plots)]
+    typer.echo(f"Wrote {output}/: " + ", ".join(written) + ".")
+
+
+def _command_of(context: typer.Context) -> str:
+    """The command line of a call, with the options that were given."""
+    words = ["epiattn", str(context.info_name)]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            option = [parameter.opts[0]] if parameter.param_type_name == "option" else []
+            words += [*option, str(context.params[name])]
+    return shlex.join(words)
 
 
 def _print_benchmark(mdata: MuData) -> None:

@@ -201,7 +201,7 @@ def test_a_fourth_column_of_whole_numbers_leaves_a_choice(tmp_path, name):
             r"takes bigwig, bigbed, bedgraph, bed, narrowpeak, broadpeak or bam, but its content is bed",
         ),
         ("bismark", "histone", r"but its content is bismark \('chr1.t11"),
-        ("bed6", "methylation", r"takes bedmethyl, bismark or methylkit, but its content is bed"),
+        ("bed6", "methylation", r"takes bedmethyl, bismark, methylkit or bigwig, but its content is bed"),
         ("bedgraph", "tf", r"but its content is bedgraph"),
         ("bed6", "rna", r"assay 'rna' takes expression, but its content is bed"),
         ("regulons", "histone", r"but its content is a table with a header \('tf.tconfidence"),

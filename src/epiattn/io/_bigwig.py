@@ -87,10 +87,14 @@ class _BigFile(Track):
             for start, end in each.tolist():
                 for left in range(start, end, _PIECE):
                     right = min(left + _PIECE, end)
-                    with self._reading():
-                        table = self._table(self._file.records(chrom, left, right))
-                    places = table[:, :2].astype(np.int64)
-                    yield chrom, clip(Intervals(places[:, 0], places[:, 1], table[:, 2]), left, right)
+                    yield chrom, clip(self.intervals(chrom, left, right), left, right)
+
+    def intervals(self, chrom: str, start: int, end: int) -> Intervals:
+        """Intervals that touch a region; the library may cut them to it."""
+        with self._reading():
+            table = self._table(self._file.records(chrom, start, end))
+        places = table[:, :2].astype(np.int64)
+        return Intervals(places[:, 0], places[:, 1], table[:, 2])
 
     def _table(self, records: Iterator[tuple[Any, ...]]) -> np.ndarray:
         """Start, end and value of records, shape ``(n_records, 3)``."""
@@ -102,6 +106,12 @@ class BigWig(_BigFile):
 
     kind = "bigWig"
     magic = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
+
+    @property
+    def highest(self) -> float:
+        """The highest value, as the file tells it."""
+        with self._reading():
+            return float(self._file.info()["summary"]["max"])
 
 
 class BigBed(_BigFile):

@@ -57,7 +57,10 @@ def read_methylation(
     ----------
     path
         bedMethyl (modkit, modbam2bed, ENCODE), Bismark coverage, or methylKit; gzipped or not. Lines may come in any
-        order; lines that name the same cytosine are added up.
+        order; lines that name the same cytosine are added up. Or a bigWig of fractions or percentages by CpG, as the
+        Roadmap consortium gives them (``…FractionalMethylation.bigwig``); the reads come from
+        ``…ReadCoverage.bigwig``, beside it or in the folder ``ReadCoverage_bigwig`` beside its own, and where there
+        is no such file, each CpG counts as one read.
     genes
         Table of genes, as :func:`epiattn.io.read_annotation` gives it.
     window
@@ -72,7 +75,7 @@ def read_methylation(
         neighbouring bases are the two strands of a CpG; where several CpGs touch (``CGCG``) and some of their bases
         were not read, which ones belong together is a guess.
     format
-        ``"bedmethyl"``, ``"bismark"`` or ``"methylkit"``; ``None``: told from the first line.
+        ``"bedmethyl"``, ``"bismark"``, ``"methylkit"`` or ``"bigwig"``; ``None``: told from the content.
 
     Returns
     -------
