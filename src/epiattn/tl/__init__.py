@@ -1,11 +1,33 @@
 """Tools: what a user calls. They write their results into the MuData."""
 
+from ._ablate import ablate
 from ._attention import attention
 from ._attribute import attribute
 from ._benchmark import benchmark
 from ._cross_validate import cross_validate
 from ._differential_regulation import differential_regulation
+from ._edits_lists import Demethylate, KnockOut, Methylate
+from ._edits_signal import ScaleSignal, SetSignal, ShiftSignal, SwapCellType, SwapMarks
 from ._embed import embed
 from ._fit import fit
+from ._perturb import perturb
 
-__all__ = ["attention", "attribute", "benchmark", "cross_validate", "differential_regulation", "embed", "fit"]
+__all__ = [
+    "Demethylate",
+    "KnockOut",
+    "Methylate",
+    "ScaleSignal",
+    "SetSignal",
+    "ShiftSignal",
+    "SwapCellType",
+    "SwapMarks",
+    "ablate",
+    "attention",
+    "attribute",
+    "benchmark",
+    "cross_validate",
+    "differential_regulation",
+    "embed",
+    "fit",
+    "perturb",
+]

@@ -59,7 +59,7 @@ def regulation_of(
             continue
         adata = mdata[modality]
         if kind(modality) == k.HISTONE:
-            parts = {"": np.ones(adata.n_vars, bool)} if regions is None else _bins_of(adata, modality, regions)
+            parts = {"": np.ones(adata.n_vars, bool)} if regions is None else bins_of(adata, modality, regions)
             for mark in channels:
                 layer = k.mark_layer(key_added, mark)
                 if layer not in adata.layers:
@@ -81,7 +81,7 @@ def regulation_of(
     return pd.DataFrame(columns, index=mdata.obs_names)
 
 
-def _bins_of(adata: AnnData, modality: str, regions: Regions) -> dict[str, np.ndarray]:
+def bins_of(adata: AnnData, modality: str, regions: Regions) -> dict[str, np.ndarray]:
     """Bins of each region: those whose middle lies in it."""
     if not {k.START, k.END} <= set(adata.var):
         msg = f"regions need mdata[{modality!r}].var['start'] and ['end'], in bp from the TSS."
