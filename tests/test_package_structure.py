@@ -49,9 +49,11 @@ CALLS = {
     "pp.normalize": Call({"scale": False}),
     "pp.qc": Call({}),
     "pp.split": Call({"key_added": "another"}),
+    "tl.ablate": Call({}, fitted=True),
     "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
     "tl.fit": Call({"max_epochs": 1}),
+    "tl.perturb": Call({"perturbations": {"a": attn.tl.ScaleSignal("H3K4me3", 0)}}, fitted=True),
 }
 
 

@@ -15,14 +15,13 @@ import epiattn as attn
 from epiattn.tl import _trained
 from epiattn.tl._ablate import shapley_values
 
-from .toy import with_toy
-
 MODALITIES = ["histone", "methylation", "tf"]
 
 
 @pytest.fixture(scope="module")
-def ensemble(simulated):
-    return attn.tl.fit(simulated, max_epochs=2, n_models=2, copy=True)
+def ensemble(simulated, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return attn.tl.fit(simulated, max_epochs=2, n_models=2, model_dir=folder, copy=True)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_equal_players_get_the_same_and_an_idle_one_nothing(values):
 
 
 @pytest.mark.parametrize("product_of", [0.0, 0.5])
-def test_shapley_values_of_the_toy_are_known(simulated, product_of):
+def test_shapley_values_of_the_toy_are_known(simulated, with_toy, product_of):
     mdata, network = with_toy(simulated, product=product_of)
     mdata = attn.tl.ablate(mdata)
     (_, members), *_ = _trained.Trained(mdata, "attn").parts

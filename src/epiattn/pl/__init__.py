@@ -1,5 +1,6 @@
 """Plots of the data and of what the tools wrote; they return Axes or a Figure, and compute no model."""
 
+from ._ablation import ablation
 from ._attention import attention
 from ._benchmark import benchmark
 from ._by_cell_type import by_cell_type
@@ -7,15 +8,18 @@ from ._calibration import calibration
 from ._curves import precision_recall, roc
 from ._history import history
 from ._latent import latent
+from ._perturbation import perturbation
 from ._profile import profile
 
 __all__ = [
+    "ablation",
     "attention",
     "benchmark",
     "by_cell_type",
     "calibration",
     "history",
     "latent",
+    "perturbation",
     "precision_recall",
     "profile",
     "roc",

@@ -1,8 +1,9 @@
-"""A network whose answers are known on paper: a weighted sum of the inputs, and one product."""
+"""A network whose answers are known on paper, in place of a trained one."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -39,8 +40,8 @@ class Toy(nn.Module):
         return z.sum(1) + self.product * z[:, first] * z[:, second]
 
 
-def with_toy(mdata, **options):
-    """A fitted object whose model is the toy."""
+def _with_toy(mdata, **options):
+    """A fitted object whose model is the toy, and the toy."""
     mdata = attn.tl.fit(mdata, max_epochs=1, normalization="none", scale_by=None, expression_weight=0, copy=True)
     model = _trained.find_models(mdata, "attn")[""].first
     module = model.module
@@ -50,3 +51,9 @@ def with_toy(mdata, **options):
         getattr(module.scaling, f"scale_{name}").fill_(1)
     _trained.remember({"": Ensemble({0: model})}, mdata, "attn")
     return mdata, module.network
+
+
+@pytest.fixture(scope="session")
+def with_toy():
+    """Makes a fitted object whose model is a weighted sum of the inputs and one product."""
+    return _with_toy
