@@ -150,6 +150,9 @@ def test_accuracy_of_what_has_no_split_or_no_label(ensemble, simulated, tmp_path
     table = attn.get.ablation(mdata, level="accuracy")
     assert set(table["part"]) == {"all"}
     assert set(table["n_obs"]) == {400}
+    mdata.obs["part"] = np.where(np.arange(400) < 100, "test", "train")
+    table = attn.get.ablation(attn.tl.ablate(mdata, split_key="part"), level="accuracy")
+    assert set(table["n_obs"]) == {100}
     unlabelled = simulated.copy()
     unlabelled.obs = unlabelled.obs.drop(columns="label")
     mdata = attn.tl.ablate(attn.tl.embed(unlabelled, tmp_path))
@@ -220,6 +223,8 @@ def test_what_cannot_be_done_is_said(mdata, ensemble):
     done = attn.tl.ablate(ensemble, genes=["gene_00003"], copy=True)
     with pytest.raises(ValueError, match=r"level must be one of"):
         attn.get.ablation(done, level="observations")
+    with pytest.raises(ValueError, match=r"split_key='nothing': there is no such column in obs"):
+        attn.tl.ablate(ensemble, split_key="nothing", copy=True)
     taken = ensemble.copy()
     taken.obsm["attn_ablation_shapley"] = np.zeros((taken.n_obs, 1))
     with pytest.raises(ValueError, match=r"would overwrite \['obsm/attn_ablation_shapley'\]"):

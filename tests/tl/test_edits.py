@@ -225,6 +225,7 @@ WRONG = {
     ),
     "not '120%'": lambda: attn.tl.SetSignal("a", "120%"),
     "value must be a number of 0 or more, not -1: signal is never negative": lambda: attn.tl.SetSignal("a", -1),
+    "value must be a number of 0 or more, not None": lambda: attn.tl.SetSignal("a", None),
     "factor must be a number of 0 or more, not nan": lambda: attn.tl.ScaleSignal("a", float("nan")),
     r"region must be two numbers, from and to, in bp from the TSS, not \(500, -500\)": lambda: attn.tl.ShiftSignal(
         "a", 1, region=(500, -500)

@@ -38,6 +38,7 @@ def ablate(
     mdata: MuData,
     *,
     baseline: str | None = None,
+    split_key: str | None = None,
     genes: Sequence[str] | None = None,
     key: str = "attn",
     key_added: str | None = None,
@@ -65,6 +66,9 @@ def ablate(
     baseline
         ``"nothing"`` or ``"missing"``; ``None``: ``"missing"`` if the model was trained with ``modality_dropout``, else
         ``"nothing"``.
+    split_key
+        Column of ``obs`` whose ``test`` part the accuracy is measured on; ``None``: that of the run, or all
+        observations where it has none (after ``tl.embed``).
     genes
         Names or ids of genes, in all cell types, or names of observations; ``None``: all. Others get NaN.
     key
@@ -88,14 +92,14 @@ def ablate(
     ``obsm["attn_ablation_sd"]``, ``obsm["attn_ablation_shapley_sd"]``
         standard deviation of either between the members (ensembles only)
     ``uns["attn_ablation"]``
-        the baseline, ``accuracy`` (a table: AUC, or R² for expression, on the test part, or on all observations that
-        have a label where the run has no split, with 95 % intervals of the change), and the run
+        the baseline, ``accuracy`` (a table: AUC, or R² for expression, on the test part, with 95 % intervals of the
+        change), and the run
 
     Raises
     ------
     ValueError
-        If there is no such run or gene, the model is not at hand or has no vector for missing modalities, or something
-        else is under the key.
+        If there is no such run, gene or column, the model is not at hand or has no vector for missing modalities, or
+        something else is under the key.
 
     References
     ----------
@@ -118,6 +122,9 @@ def ablate(
     key_added = k.ablation(key) if key_added is None else key_added
     check_key(mdata, key_added)
     rows = rows_of_genes(mdata, genes)
+    if split_key is not None and split_key not in mdata.obs:
+        msg = f"split_key={split_key!r}: there is no such column in obs, which has {list(mdata.obs.columns)}."
+        raise ValueError(msg)
     trained = Trained(mdata, key, model_dir)
     names = ["", "shapley"] + (["sd", "shapley_sd"] if trained.n_members > 1 else [])
     places = {what: f"obsm/{k.part_of(key_added, what) if what else key_added}" for what in names}
@@ -150,7 +157,7 @@ def ablate(
         "tables": names,
         "baseline": baseline,
         "kinds": kinds,
-        "accuracy": _accuracy(mdata, trained, rows, whole, without, kinds),
+        "accuracy": _accuracy(mdata, trained, rows, whole, without, kinds, split_key=split_key),
     }
     write_places(mdata, key_added, values, record)
     return give_back(mdata, given, copy=copy)
@@ -250,11 +257,13 @@ def _accuracy(
     whole: np.ndarray,
     without: Mapping[str, np.ndarray],
     kinds: Mapping[str, str],
+    *,
+    split_key: str | None,
 ) -> pd.DataFrame:
     """How good the model is without each, on the test part."""
     import pandas as pd
 
-    split_key = run_of(mdata, trained.key).get("split_key")
+    split_key = run_of(mdata, trained.key).get("split_key") if split_key is None else split_key
     tested = split_key is not None and str(split_key) in mdata.obs
     truth = trained.truth(mdata)[rows]
     used = np.isfinite(truth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -315,6 +316,6 @@ def _quantile(text: str) -> float | None:
 
 
 def _check_signal(what: str, value: float) -> None:
-    if not (np.isfinite(value) and value >= 0):
+    if not (isinstance(value, Real) and np.isfinite(float(value)) and float(value) >= 0):
         msg = f"{what} must be a number of 0 or more, not {value!r}: signal is never negative."
         raise ValueError(msg)
