@@ -99,8 +99,8 @@ def _draw_shares(ax: Axes | None, table: pd.DataFrame, groups: Mapping[str, np.n
         ax.barh(range(len(groups)), shares[:, j], left=starts[:, j], height=0.72, color=color, label=name)
         for i, share in enumerate(shares[:, j]):
             if share >= _MIN_WRITTEN:
-                centred = {"ha": "center", "va": "center", "color": "white", "fontsize": 7}
-                ax.text(starts[i, j] + share / 2, i, f"{share:.0%}", **centred)
+                middle = starts[i, j] + share / 2
+                ax.text(middle, i, f"{share:.0%}", ha="center", va="center", color="white", fontsize=7)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
     ax.set_yticks(range(len(groups)), list(groups))

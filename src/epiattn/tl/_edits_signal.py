@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -315,7 +315,7 @@ def _quantile(text: str) -> float | None:
     return share if 0 <= share <= 1 else None
 
 
-def _check_signal(what: str, value: float) -> None:
+def _check_signal(what: str, value: Any) -> None:
     if not (isinstance(value, Real) and np.isfinite(float(value)) and float(value) >= 0):
         msg = f"{what} must be a number of 0 or more, not {value!r}: signal is never negative."
         raise ValueError(msg)

@@ -143,8 +143,12 @@ def perturb(
         if each.kind != INTERACTION
     }  # what cannot be done is said before anything is
     before = trained.output(rows)
-    found = {name: _Effect(trained, rows, before, trained.output(rows, change)) for name, (change, _) in todo.items()}
-    changed = {name: change.changed[rows] for name, (change, _) in todo.items()}
+    found: dict[str, _Effect] = {}
+    changed: dict[str, np.ndarray] = {}
+    for name, (change, _) in todo.items():
+        same = next((other for other in found if named[other].edits == named[name].edits), None)
+        found[name] = _Effect(trained, rows, before, trained.output(rows, change)) if same is None else found[same]
+        changed[name] = change.changed[rows] if same is None else changed[same]
     possible = {name: these[rows] for name, (_, these) in todo.items()}
     for name, each in named.items():
         if each.kind == INTERACTION:
