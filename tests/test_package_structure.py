@@ -50,12 +50,14 @@ CALLS = {
     "pp.qc": Call({}),
     "pp.split": Call({"key_added": "another"}),
     "tl.cluster": Call({"umap": False}, fitted=True),
+    "tl.ablate": Call({}, fitted=True),
     "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
     "tl.enrich": Call({"gene_sets": {"a": ["gene_00000", "gene_00001"]}, "genes": ["gene_00000"], "min_size": 1}),
     "tl.fit": Call({"max_epochs": 1}),
     "tl.rank_marks_groups": Call({"groupby": "label"}),
     "tl.specific_genes": Call({"key": None}),
+    "tl.perturb": Call({"perturbations": {"a": attn.tl.ScaleSignal("H3K4me3", 0)}}, fitted=True),
 }
 
 

@@ -153,6 +153,21 @@ def enrichment(key: str) -> str:
     return f"{key}_enrich"
 
 
+def perturbation(key: str) -> str:
+    """Effect of each perturbation on the output, in ``obsm``; its record."""
+    return f"{key}_perturbation"
+
+
+def ablation(key: str) -> str:
+    """Effect of taking away each modality and mark, in ``obsm``; its record."""
+    return f"{key}_ablation"
+
+
+def part_of(key_added: str, what: str) -> str:
+    """A further table of a tool, in ``obsm``."""
+    return f"{key_added}_{what}"
+
+
 def mark_layer(key_added: str, mark: str) -> str:
     """What a tool says of the bins of one mark, in the modality's ``layers``."""
     return f"{key_added}_{mark}"

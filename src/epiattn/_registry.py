@@ -145,3 +145,18 @@ methylation_formats = Registry(
         "bigwig": Entry("epiattn.io._methylation_bigwig:read_bigwig", "bigWig: fractions or percentages, by CpG"),
     },
 )
+
+#: Changes of the inputs that `tl.perturb` can make: subclasses of `epiattn.tl._edits.Edit`.
+edits = Registry(
+    "edit",
+    {
+        "set_signal": Entry("epiattn.tl:SetSignal", "signal of a mark becomes a value, a quantile or a mean"),
+        "scale_signal": Entry("epiattn.tl:ScaleSignal", "a mark's signal is multiplied"),
+        "shift_signal": Entry("epiattn.tl:ShiftSignal", "a mark's signal is moved along the window"),
+        "swap_marks": Entry("epiattn.tl:SwapMarks", "two marks exchange their signal"),
+        "swap_cell_type": Entry("epiattn.tl:SwapCellType", "a mark gets the signal of the same gene in a cell type"),
+        "methylate": Entry("epiattn.tl:Methylate", "CpGs become methylated"),
+        "demethylate": Entry("epiattn.tl:Demethylate", "CpGs become unmethylated"),
+        "knock_out": Entry("epiattn.tl:KnockOut", "TFs are no longer bound"),
+    },
+)

@@ -82,7 +82,7 @@ class Explainer:
         self.channels = present(mdata, model.channels)
         self.dataset = model._dataset(mdata)
         self.dataset.load_on(self.module.device)
-        self.n_obs = mdata.n_obs
+        self.n_obs, self.depth = mdata.n_obs, model.depth_
         #: Columns of the TFs that the model knows, and the TFs of the object.
         self.columns = {name: self.dataset.columns[name] for name in self.channels if kind(name) == k.TF}
         self._n_vars = {name: mdata[name].n_vars for name in self.channels}

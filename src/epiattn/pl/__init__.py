@@ -1,5 +1,6 @@
 """Plots of the data and of what the tools wrote; they return Axes or a Figure, and compute no model."""
 
+from ._ablation import ablation
 from ._attention import attention
 from ._benchmark import benchmark
 from ._by_cell_type import by_cell_type
@@ -11,10 +12,12 @@ from ._history import history
 from ._latent import latent
 from ._marks import marks
 from ._modality import modality
+from ._perturbation import perturbation
 from ._profile import profile
 from ._tf_network import tf_network
 
 __all__ = [
+    "ablation",
     "attention",
     "benchmark",
     "by_cell_type",
@@ -25,6 +28,7 @@ __all__ = [
     "latent",
     "marks",
     "modality",
+    "perturbation",
     "precision_recall",
     "profile",
     "roc",

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._cpgs import by_position
+from epiattn._effects import groups_of
 from epiattn._modalities import kind
 from epiattn._results import run_of
 from epiattn._validation import as_mudata, check_key, give_back
@@ -105,7 +106,7 @@ def attention(
     run = run_of(mdata, key)
     key_added = k.attention(key) if key_added is None else key_added
     check_key(mdata, key_added)
-    groups = _groups_of(mdata, groupby)
+    groups = groups_of(mdata, groupby)
     trained = None
     if heads or pairs:
         from ._trained import Trained
@@ -157,18 +158,6 @@ class _Sums:
         undefined = np.full(np.shape(self.n), np.nan)
         spread = np.maximum(self.squares - self.n * np.nan_to_num(self.mean()) ** 2, 0)
         return np.sqrt(np.divide(spread, self.n * (self.n - 1), out=undefined, where=self.n > 1))
-
-
-def _groups_of(mdata: MuData, groupby: str | None) -> dict[str, np.ndarray]:
-    """Which observations are in each group."""
-    if groupby is None:
-        return {"all": np.ones(mdata.n_obs, bool)}
-    if groupby not in mdata.obs:
-        msg = f"obs[{groupby!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
-    column = mdata.obs[groupby]
-    names = column.astype(str).where(column.notna(), None)
-    return {str(name): (names == name).to_numpy(bool) for name in sorted(names.dropna().unique())}
 
 
 Found = Iterator[tuple[np.ndarray, str, str, np.ndarray]]

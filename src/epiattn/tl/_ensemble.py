@@ -75,6 +75,23 @@ class Ensemble:
             outputs.add_interval(self.half_width)
         return outputs
 
+    def score(self, output: np.ndarray) -> np.ndarray:
+        """The prediction that outputs of the members make together, as :meth:`run` gives it.
+
+        Parameters
+        ----------
+        output
+            Log-odds, or expression, of each member, shape ``(n_members, n_obs)``.
+
+        Returns
+        -------
+        Shape ``(n_obs,)``: probability, or expression.
+        """
+        if self.first.target != "label":
+            return output.mean(0)
+        probability = expit(output.astype(float)).mean(0)
+        return probability if self.temperature == 1 else expit(_logit(probability) / self.temperature)
+
     def calibrate(self, outputs: Outputs, truth: np.ndarray) -> None:
         """Learn the temperature of the mean probability, from observations that no member learned from.
 

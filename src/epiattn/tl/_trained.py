@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._modalities import expression_of
 from epiattn._results import run_of
 
 from ._groups import ALL, Models, load_models, parts_of
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from epiattn.models._explainer import Attributions, Change, Explainer
+
+    from ._ensemble import Ensemble
 
 #: Models of the latest runs of this session, by fingerprint.
 _KEPT: OrderedDict[str, Models] = OrderedDict()
@@ -112,9 +116,11 @@ class Trained:
         self.key, self.fingerprint = key, fingerprint(models)
         #: Rows of the object, and the members that were made for them.
         self.parts: list[tuple[np.ndarray, list[Explainer]]] = []
+        self.ensembles: list[Ensemble] = []
         with setup_undone(type(first), mdata):
             for name, rows, part in parts_of(mdata, None if ALL in models else k.CELL_TYPE):
                 self.parts.append((rows, [Explainer(model, part) for model in models[name].members.values()]))
+                self.ensembles.append(models[name])
         self.n_members = len(self.parts[0][1])
 
     @property
@@ -122,7 +128,13 @@ class Trained:
         """What a tool's record says of the run."""
         return {"key": self.key, "fingerprint": self.fingerprint, "target": self.target}
 
-    def output(self, rows: np.ndarray | None = None, change: Change | None = None) -> np.ndarray:
+    def output(
+        self,
+        rows: np.ndarray | None = None,
+        change: Change | None = None,
+        *,
+        change_of: Callable[[Explainer], Change] | None = None,
+    ) -> np.ndarray:
         """What each member says of observations, whose inputs may be changed.
 
         Parameters
@@ -131,6 +143,8 @@ class Trained:
             Observations of the object; ``None``: all.
         change
             As for :meth:`Explainer.output`; it is told rows of the object.
+        change_of
+            Instead, makes the change of each member, which is told rows of the member's part.
 
         Returns
         -------
@@ -142,8 +156,39 @@ class Trained:
             where, local = _inside(rows, of_part)
             told = None if change is None else _translated(change, of_part)
             for i, member in enumerate(members):
-                found[i, where] = member.output(local, told)
+                found[i, where] = member.output(local, told if change_of is None else change_of(member))
         return found
+
+    def score(self, output: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The prediction that outputs of the members make together: as in ``obs``, of the run.
+
+        Parameters
+        ----------
+        output
+            Of :meth:`output`, shape ``(n_members, n_rows)``.
+        rows
+            The observations that these are.
+
+        Returns
+        -------
+        Probability, or expression, shape ``(n_rows,)``.
+        """
+        found = np.empty(len(rows))
+        for (of_part, _), ensemble in zip(self.parts, self.ensembles, strict=True):
+            where, _ = _inside(rows, of_part)
+            found[where] = ensemble.score(output[:, where])
+        return found
+
+    def truth(self, mdata: MuData) -> np.ndarray:
+        """Labels (1: high) or expression, shape ``(n_obs,)``; NaN where there are none."""
+        from epiattn.models._targets import encode_labels
+
+        label_key = self.ensembles[0].first.registry_["setup_args"]["label_key"]
+        if self.target == "expression" and k.RNA in mdata.mod:
+            return expression_of(mdata)
+        if self.target == "label" and label_key in mdata.obs:
+            return encode_labels(mdata.obs[label_key].to_numpy(dtype=object))
+        return np.full(self.n_obs, np.nan)
 
     def attribute(
         self,

@@ -78,7 +78,7 @@ def write_results(
 
 
 #: Metrics by target.
-_METRICS: dict[str, dict[str, Callable[..., float]]] = {
+METRICS: dict[str, dict[str, Callable[..., float]]] = {
     "label": {"auc": metrics.roc_auc, "average_precision": metrics.average_precision},
     "expression": {"r2": metrics.r2, "pearson": metrics.pearson},
 }
@@ -102,7 +102,7 @@ def _metrics(
         parts = {part: (mdata.obs[split_key] == part).to_numpy() & np.isfinite(truth) for part in k.PARTS}
 
     def evaluate(rows: np.ndarray) -> dict[str, Any]:
-        values = {name: of(truth[rows], outputs.prediction[rows]) for name, of in _METRICS[model.target].items()}
+        values = {name: of(truth[rows], outputs.prediction[rows]) for name, of in METRICS[model.target].items()}
         if outputs.interval is not None:
             low, high = (end[rows] for end in outputs.interval)
             width = float((high - low).mean()) if rows.any() else np.nan
