@@ -188,16 +188,17 @@ class Explainer:
                         values[name][again] = each
                     again = again[missed]
                 for name, each in values.items():
-                    found[name].append(self._in_shape(name, each, batch[name].mask))
+                    found[name].append(self.in_shape(name, each, batch[name].mask))
                 outputs.append(to_numpy(function.output))
                 baselines.append(to_numpy(function.nothing))
-        join = {
-            name: sparse.vstack(parts, format="csr") if name in self.columns else np.concatenate(parts)
-            for name, parts in found.items()
-        }
+        join = {name: self.joined(name, parts) for name, parts in found.items()}
         return Attributions(join, np.concatenate(outputs), np.concatenate(baselines))
 
-    def _in_shape(self, name: str, values: Tensor, mask: Tensor | None) -> np.ndarray | sparse.csr_matrix:
+    def joined(self, name: str, parts: list) -> np.ndarray | sparse.csr_matrix:
+        """Batches of :meth:`in_shape` one below the other."""
+        return sparse.vstack(parts, format="csr") if name in self.columns else np.concatenate(parts)
+
+    def in_shape(self, name: str, values: Tensor, mask: Tensor | None) -> np.ndarray | sparse.csr_matrix:
         """Attributions of a batch in the shape of the modality; those of the channels of a CpG or TF are summed."""
         if kind(name) == k.HISTONE:
             return to_numpy(values)
