@@ -5,6 +5,7 @@ from ._benchmark import benchmark
 from ._by_cell_type import by_cell_type
 from ._calibration import calibration
 from ._curves import precision_recall, roc
+from ._faithfulness import faithfulness
 from ._history import history
 from ._latent import latent
 from ._profile import profile
@@ -14,6 +15,7 @@ __all__ = [
     "benchmark",
     "by_cell_type",
     "calibration",
+    "faithfulness",
     "history",
     "latent",
     "precision_recall",

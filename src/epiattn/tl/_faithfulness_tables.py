@@ -45,8 +45,10 @@ class Sample(NamedTuple):
         gene = obs[k.GENE_ID].astype(str) if k.GENE_ID in obs else obs.index.to_series()
         return cls(trained, rows, obs[k.CHROM].astype(str).to_numpy()[rows] if known else None, gene.to_numpy()[rows])
 
-    def compare(self, values: np.ndarray, others: np.ndarray | float = 0.0) -> Row:
-        """Mean difference of observations with its 95 % interval; NaN is left out."""
+    def compare(
+        self, values: np.ndarray, others: np.ndarray | float = 0.0, *, bounds: tuple[float, float] | None = None
+    ) -> Row:
+        """Mean difference of observations with its 95 % interval (within bounds); NaN is left out."""
         others = np.broadcast_to(np.asarray(others, dtype=float), values.shape)
         known = np.isfinite(values) & np.isfinite(others)
         n = int(known.sum())
@@ -60,13 +62,8 @@ class Sample(NamedTuple):
             groups=None if self.chrom is None else self.chrom[known],
             gene=self.gene[known],
         )
-        return {
-            "value": found.value,
-            "low": found.low,
-            "high": found.high,
-            "n_obs": n,
-            "interval": found.method,
-        }
+        low, high = (found.low, found.high) if bounds is None else np.clip((found.low, found.high), *bounds)
+        return {"value": found.value, "low": float(low), "high": float(high), "n_obs": n, "interval": found.method}
 
     def standard_error(self, values: np.ndarray) -> np.ndarray:
         """Of the mean over the observations, shape ``(n_columns,)``; those of one gene may depend on each other."""
@@ -149,7 +146,7 @@ class Trial(NamedTuple):
         theirs = self.walk_by(self.toward(method, others, ground))
         areas = area(walk.deletion(self.ground)), area(theirs.deletion(self.ground))
         found = self.sample.compare(*areas)
-        correlation = self.sample.compare(rank_correlation(scores, others, self.ground.there))
+        correlation = self.sample.compare(rank_correlation(scores, others, self.ground.there), bounds=(-1, 1))
         return {
             "check": check,
             "modality": self.modality,
@@ -167,7 +164,7 @@ class Trial(NamedTuple):
     def agreement_of(self, scores: Mapping[str, np.ndarray]) -> Iterator[Row]:
         """Rank correlation of the sizes of scores, between methods."""
         for one, other in combinations(scores, 2):
-            found = self.sample.compare(rank_correlation(scores[one], scores[other], self.ground.there))
+            found = self.sample.compare(rank_correlation(scores[one], scores[other], self.ground.there), bounds=(-1, 1))
             names = {"modality": self.modality, "method": one, "other": other}
             yield {**names, "correlation": found.pop("value"), **found}
 
@@ -176,7 +173,7 @@ class Trial(NamedTuple):
         pairs = list(combinations(range(len(scores)), 2))
         for method in scores[0] if pairs else ():
             found = [rank_correlation(scores[i][method], scores[j][method], self.ground.there) for i, j in pairs]
-            result = self.sample.compare(np.mean(found, axis=0))
+            result = self.sample.compare(np.mean(found, axis=0), bounds=(-1, 1))
             names = {"modality": self.modality, "method": method, "n_models": len(scores)}
             yield {**names, "correlation": result.pop("value"), **result}
 
@@ -191,7 +188,7 @@ class Trial(NamedTuple):
         sample = self.sample.part(which)
         for method, values in scores.items():
             toward = self.toward(method, values)[which]
-            found = sample.compare(precision_of_each(causes, candidates, toward))
+            found = sample.compare(precision_of_each(causes, candidates, toward), bounds=(0, 1))
             yield {
                 "modality": self.modality,
                 "method": method,
