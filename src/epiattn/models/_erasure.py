@@ -14,8 +14,6 @@ from epiattn import _keys as k
 from epiattn._modalities import kind
 from epiattn.nn import ModalityBatch
 
-from ._loader import to_numpy
-
 if TYPE_CHECKING:
     from ._explainer import Explainer
 

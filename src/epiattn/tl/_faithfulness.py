@@ -198,10 +198,11 @@ def _checked(methods: Sequence[str], checks: Sequence[str], **numbers: int) -> t
 
 
 def _chosen(mdata: MuData, key: str, rng: np.random.Generator, n_obs: int) -> np.ndarray:
-    """Random observations, equally many of each cell type, and of high and low predictions in each (as far as there)."""
+    """Random observations, as far as there are equally many of each cell type, and of its high and low predictions."""
     score = mdata.obs[k.score(key)].to_numpy(dtype=float)
-    names = mdata.obs[k.CELL_TYPE].astype(str) if k.CELL_TYPE in mdata.obs else mdata.obs_names * 0
-    cell_type = np.unique(np.asarray(names), return_inverse=True)[1]
+    cell_type = np.zeros(mdata.n_obs, dtype=int)
+    if k.CELL_TYPE in mdata.obs:
+        cell_type = np.unique(mdata.obs[k.CELL_TYPE].astype(str), return_inverse=True)[1]
     order = rng.permutation(mdata.n_obs)
     place = np.empty(mdata.n_obs)
     for name in np.unique(cell_type):
@@ -257,9 +258,7 @@ def _tables(
     }
     planted = planted_causes(mdata, trained.channels, rows)
     everyone = Sample.of(trained, rows, mdata.obs)
-    found: dict[str, list] = {
-        name: [] for name in ("tests", "curves", "agreement", "sanity", "stability", "planted")
-    }
+    found: dict[str, list] = {name: [] for name in ("tests", "curves", "agreement", "sanity", "stability", "planted")}
     for modality, differences in scores[SIGNAL].items():
         which = (differences != 0).sum(1) >= _MIN_VALUES
         if which.sum() < _MIN_OBS:

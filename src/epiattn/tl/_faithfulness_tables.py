@@ -74,7 +74,9 @@ class Sample(NamedTuple):
 
     def part(self, which: np.ndarray) -> Sample:
         """Some of the observations."""
-        return Sample(self.trained, self.rows[which], None if self.chrom is None else self.chrom[which], self.gene[which])
+        return Sample(
+            self.trained, self.rows[which], None if self.chrom is None else self.chrom[which], self.gene[which]
+        )
 
 
 class Trial(NamedTuple):
@@ -177,9 +179,7 @@ class Trial(NamedTuple):
             names = {"modality": self.modality, "method": method, "n_models": len(scores)}
             yield {**names, "correlation": result.pop("value"), **result}
 
-    def planted_in(
-        self, scores: Mapping[str, np.ndarray], causes: np.ndarray, candidates: np.ndarray
-    ) -> Iterator[Row]:
+    def planted_in(self, scores: Mapping[str, np.ndarray], causes: np.ndarray, candidates: np.ndarray) -> Iterator[Row]:
         """Average precision of planted causes: of each observation that has any, and of all of these together."""
         which = (causes & candidates).any(1)
         if not which.any():
