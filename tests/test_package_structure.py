@@ -51,6 +51,7 @@ CALLS = {
     "pp.split": Call({"key_added": "another"}),
     "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
+    "tl.faithfulness": Call({"methods": ["attention"], "checks": [], "n_obs": 20, "n_points": 2}, fitted=True),
     "tl.fit": Call({"max_epochs": 1}),
 }
 
