@@ -99,7 +99,10 @@ def planted(mdata: mudata.MuData, n_obs: int) -> None:
     for name, values in scores.items():
         cells = []
         for among in kept.values():
-            each = [average_precision_score(c[a], v[a]) for c, v, a in zip(causes[there], values[there], among[there])]
+            each = [
+                average_precision_score(c[a], v[a])
+                for c, v, a in zip(causes[there], values[there], among[there], strict=True)
+            ]
             cells += [np.mean(each), average_precision_score(causes[there][among[there]], values[there][among[there]])]
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in cells) + " |")
     print("| chance | " + " | ".join(f"{causes[there][among[there]].mean():.3f} | " for among in kept.values()) + "|")

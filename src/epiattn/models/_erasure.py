@@ -15,7 +15,7 @@ from epiattn._modalities import kind
 from epiattn.nn import ModalityBatch
 
 if TYPE_CHECKING:
-    from ._explainer import Explainer
+    from ._explainer import Change, Explainer
 
 Values = dict[str, np.ndarray | sparse.csr_matrix]
 Batch = dict[str, ModalityBatch]
@@ -84,6 +84,47 @@ def _by_batch(
             for name, parts in found.items():
                 parts.append(explainer.in_shape(name, values[name], batch[name].mask))
     return {name: explainer.joined(name, parts) for name, parts in found.items()}
+
+
+def occlusion_of(explainer: Explainer, rows: np.ndarray) -> Values:
+    """What the output loses when one value is set to the baseline: a pass of the network for each that differs from it.
+
+    Parameters
+    ----------
+    explainer
+        The model and its data.
+    rows
+        Observations.
+
+    Returns
+    -------
+    By modality, in the shapes of :class:`Attributions`.
+    """
+    full, found = explainer.output(rows), differences_of(explainer, rows)
+    for name, values in found.items():
+        flat = values if sparse.issparse(values) else values.reshape(len(rows), -1)
+        row, value = flat.nonzero()
+        without = explainer.output(rows[row], _one_at_a_time(explainer, name, value, flat.shape[1]))
+        loss = full[row] - without
+        if sparse.issparse(values):
+            found[name] = sparse.csr_matrix((loss, (row, value)), shape=values.shape)
+        else:
+            flat[row, value] = loss
+    return found
+
+
+def _one_at_a_time(explainer: Explainer, modality: str, value: np.ndarray, n_values: int) -> Change:
+    """A change that takes the next value from each next observation."""
+    start = 0
+
+    def change(batch: Batch, which: np.ndarray) -> Batch:
+        nonlocal start
+        gone = np.zeros((len(which), n_values), bool)
+        gone[np.arange(len(which)), value[start : start + len(which)]] = True
+        start += len(which)
+        return erased(explainer, batch, modality, gone)
+
+    return change
 
 
 def erased(explainer: Explainer, batch: Batch, modality: str, gone: np.ndarray) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -67,9 +67,10 @@ def _gathered(
         asked = members if member is None else [members[member]]
         for explainer in asked:
             for name, values in ask(explainer, local).items():
-                flat = values.toarray() if sparse.issparse(values) else values.reshape(len(local), -1)
+                each: Any = values
+                flat = each.toarray() if sparse.issparse(each) else each.reshape(len(local), -1)
                 total = found.setdefault(name, np.zeros((len(rows), flat.shape[1])))
-                total[where] += np.asarray(flat) / len(asked)
+                total[where] += flat / len(asked)
     return found
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from epiattn.models._explainer import Change, Explainer
+
     from ._trained import Trained
 
 
@@ -64,18 +66,17 @@ def output_without(trained: Trained, rows: np.ndarray, modality: str, gone: np.n
     gone
         Which: boolean, shape ``(n_rows, n_values)``.
     """
-    from epiattn.models._erasure import erased
-
     total = np.zeros(len(rows))
     for where, local, members in trained.inside(rows):
         for member in members:
-            total[where] += member.output(
-                local,
-                lambda batch, which, member=member, where=where, local=local: erased(
-                    member, batch, modality, gone[where[np.searchsorted(local, which)]]
-                ),
-            ) / len(members)
+            total[where] += member.output(local, _taking_away(member, modality, local, gone[where])) / len(members)
     return total
+
+
+def _taking_away(explainer: Explainer, modality: str, rows: np.ndarray, gone: np.ndarray) -> Change:
+    from epiattn.models._erasure import erased
+
+    return lambda batch, which: erased(explainer, batch, modality, gone[np.searchsorted(rows, which)])
 
 
 def ground_of(trained: Trained, rows: np.ndarray, modality: str, differences: np.ndarray) -> Ground:
