@@ -164,7 +164,7 @@ def test_labels_are_exchanged_within_cell_types_and_parts(fitted):
     _shuffle_targets(mdata, "label", "split", 0)
     blocks = ["cell_type", "split", "label"]
     pd.testing.assert_series_equal(
-        mdata.obs[blocks].value_counts(sort=False), fitted.obs[blocks].value_counts(sort=False)
+        mdata.obs[blocks].value_counts().sort_index(), fitted.obs[blocks].value_counts().sort_index()
     )
     assert (mdata.obs["label"] != fitted.obs["label"]).mean() > 0.3
     before, after = (np.asarray(each["rna"].X)[:, 0] for each in (fitted, mdata))
