@@ -54,6 +54,7 @@ CALLS = {
     "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
     "tl.enrich": Call({"gene_sets": {"a": ["gene_00000", "gene_00001"]}, "genes": ["gene_00000"], "min_size": 1}),
+    "tl.faithfulness": Call({"methods": ["attention"], "checks": [], "n_obs": 20, "n_points": 2}, fitted=True),
     "tl.fit": Call({"max_epochs": 1}),
     "tl.rank_marks_groups": Call({"groupby": "label"}),
     "tl.specific_genes": Call({"key": None}),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._logging import logger
+
 if TYPE_CHECKING:
     from mudata import MuData
 
@@ -57,3 +59,56 @@ def result_of(mdata: MuData, key: str, tool: str) -> Mapping[str, Any]:
         )
         raise ValueError(msg)
     return record
+
+
+def unfaithful(mdata: MuData, key: str) -> list[str]:
+    """Modalities over which the attention of a run failed the test of ``tl.faithfulness``.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    key
+        ``key_added`` of the run.
+
+    Returns
+    -------
+    Their names; none if it was never tested, or the run has been replaced since.
+    """
+    fingerprint = mdata.uns.get(key, {}).get("fingerprint")
+    found: list[str] = []
+    for record in mdata.uns.values():
+        if not (isinstance(record, Mapping) and record.get("tool") == "faithfulness" and record.get("key") == key):
+            continue
+        if record.get("fingerprint") == fingerprint:
+            table = record["verdicts"]
+            failed = table[(table["method"].astype(str) == "attention").to_numpy() & ~table["passes"].to_numpy(bool)]
+            found += [str(name) for name in failed["modality"] if str(name) not in found]
+    return found
+
+
+def note_unfaithful(mdata: MuData, key: str) -> None:
+    """Note in the records of ``tl.attention`` about a run over which modalities its attention failed the test."""
+    for name, record in list(mdata.uns.items()):
+        if isinstance(record, Mapping) and record.get("tool") == "attention" and record.get("key") == key:
+            mdata.uns[name] = {**record, "unfaithful": unfaithful(mdata, key)}
+
+
+def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None) -> None:
+    """Warn of attention that failed the test of ``tl.faithfulness``.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    key
+        ``key_added`` of the run.
+    modality
+        Only if this one failed; ``None``: any.
+    """
+    if names := [name for name in unfaithful(mdata, key) if modality in (None, name)]:
+        logger.warning(
+            "The attention of the run %r over %s failed the test of tl.faithfulness: it does not point at what the "
+            "model uses better than chance. It says where the model looks, not what matters.",
+            key, ", ".join(names),
+        )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from epiattn._results import result_of
+from epiattn._results import result_of, warn_if_unfaithful
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +45,14 @@ def attention(mdata: MuData, *, modality: str | None = None, key: str = "attn_at
     >>> round(float(table["mean"].sum()), 3)
     1.0
     """
-    table = result_of(mdata, key, "attention")["table"]
+    record = result_of(mdata, key, "attention")
+    table = record["table"]
     known = list(dict.fromkeys(table["modality"].astype(str)))
-    if modality is None:
-        return table.copy()
-    if modality not in known:
+    if not (modality is None or modality in known):
         msg = f"modality must be one of {known}, not {modality!r}."
         raise ValueError(msg)
+    warn_if_unfaithful(mdata, str(record["key"]), modality)
+    if modality is None:
+        return table.copy()
     rows = (table["modality"].astype(str) == modality).to_numpy()
     return table[rows].reset_index(drop=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -171,6 +171,11 @@ class Explainer:
         """
         check_choice("method", method, METHODS)
         rows = np.arange(self.n_obs) if rows is None else np.asarray(rows)
+        if method == "occlusion":
+            from ._erasure import occlusion_of
+
+            nothing = self.output(rows, lambda batch, _: self.baseline(batch))
+            return Attributions(occlusion_of(self, rows), self.output(rows), nothing)
         found: dict[str, list] = {name: [] for name in self.channels}
         outputs, baselines = [], []
         with self.evaluating(gradients=True), _seeded(seed):
@@ -188,16 +193,17 @@ class Explainer:
                         values[name][again] = each
                     again = again[missed]
                 for name, each in values.items():
-                    found[name].append(self._in_shape(name, each, batch[name].mask))
+                    found[name].append(self.in_shape(name, each, batch[name].mask))
                 outputs.append(to_numpy(function.output))
                 baselines.append(to_numpy(function.nothing))
-        join = {
-            name: sparse.vstack(parts, format="csr") if name in self.columns else np.concatenate(parts)
-            for name, parts in found.items()
-        }
+        join = {name: self.joined(name, parts) for name, parts in found.items()}
         return Attributions(join, np.concatenate(outputs), np.concatenate(baselines))
 
-    def _in_shape(self, name: str, values: Tensor, mask: Tensor | None) -> np.ndarray | sparse.csr_matrix:
+    def joined(self, name: str, parts: list) -> np.ndarray | sparse.csr_matrix:
+        """Batches of :meth:`in_shape` one below the other."""
+        return sparse.vstack(parts, format="csr") if name in self.columns else np.concatenate(parts)
+
+    def in_shape(self, name: str, values: Tensor, mask: Tensor | None) -> np.ndarray | sparse.csr_matrix:
         """Attributions of a batch in the shape of the modality; those of the channels of a CpG or TF are summed."""
         if kind(name) == k.HISTONE:
             return to_numpy(values)
@@ -297,7 +303,7 @@ class _OfDifferences(nn.Module):
         from captum import attr
 
         inputs = tuple(each.requires_grad_() for each in self.differences)
-        with warnings.catch_warnings(), nullcontext() if method == "occlusion" else self.smooth():
+        with warnings.catch_warnings(), self.smooth():
             warnings.simplefilter("ignore", UserWarning)
             if method == "integrated_gradients":
                 size = max(len(inputs[0]), 2 * self.explainer.batch_size)
@@ -307,11 +313,8 @@ class _OfDifferences(nn.Module):
                 found = attr.InputXGradient(self).attribute(inputs)
             elif method == "gradient_shap":
                 found = attr.GradientShap(self).attribute(inputs, self._baselines(background or {}), n_samples=n_steps)
-            elif method == "deeplift":
-                found = attr.DeepLift(self).attribute(inputs)
             else:
-                with torch.no_grad():
-                    found = attr.FeatureAblation(self).attribute(inputs, feature_mask=self._features())
+                found = attr.DeepLift(self).attribute(inputs)
         total = torch.stack([each.detach().flatten(1).sum(1) for each in found]).sum(0)
         change = self.output - self.nothing
         missed = (total - change).abs() > _TOLERANCE * change.abs().clamp(min=float(change.abs().mean()))
@@ -324,13 +327,3 @@ class _OfDifferences(nn.Module):
             background[name] if name in background else torch.zeros(n, *each.shape[1:], device=each.device)
             for name, each in zip(self.names, self.differences, strict=True)
         )
-
-    def _features(self) -> tuple[Tensor, ...]:
-        """Which values are taken away together: one of signal, all channels of a CpG or TF."""
-        start, masks = 0, []
-        for name, each in zip(self.names, self.differences, strict=True):
-            shape = each.shape[1:] if kind(name) == k.HISTONE else (each.shape[1], 1)
-            n = int(np.prod(shape))
-            masks.append((start + torch.arange(n, device=each.device)).view(1, *shape).expand(1, *each.shape[1:]))
-            start += n
-        return tuple(masks)

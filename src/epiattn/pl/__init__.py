@@ -7,6 +7,7 @@ from ._by_cell_type import by_cell_type
 from ._calibration import calibration
 from ._curves import precision_recall, roc
 from ._differential_regulation import differential_regulation
+from ._faithfulness import faithfulness
 from ._gene import gene
 from ._history import history
 from ._latent import latent
@@ -23,6 +24,7 @@ __all__ = [
     "by_cell_type",
     "calibration",
     "differential_regulation",
+    "faithfulness",
     "gene",
     "history",
     "latent",

@@ -10,7 +10,7 @@ from scipy import sparse
 from epiattn import _keys as k
 from epiattn._cpgs import by_position
 from epiattn._modalities import kind
-from epiattn._results import run_of
+from epiattn._results import run_of, warn_if_unfaithful
 
 from ._data import dense, groups_of, mean_and_error, read
 from ._style import (
@@ -101,6 +101,7 @@ def attention(
     adata = _attended(mdata, modality, key)
     groups = groups_of(mdata, groupby)
     colors = colors_of(mdata, groupby, list(groups))
+    warn_if_unfaithful(mdata, key, modality)
     with styled():
         height = legend_height(list(counted(groups).values()), 0.775 * SINGLE)
         if kind(modality) == k.TF:

@@ -11,6 +11,7 @@ from ._edits_lists import Demethylate, KnockOut, Methylate
 from ._edits_signal import ScaleSignal, SetSignal, ShiftSignal, SwapCellType, SwapMarks
 from ._embed import embed
 from ._enrich import enrich
+from ._faithfulness import faithfulness
 from ._fit import fit
 from ._perturb import perturb
 from ._rank_marks_groups import rank_marks_groups
@@ -34,6 +35,7 @@ __all__ = [
     "differential_regulation",
     "embed",
     "enrich",
+    "faithfulness",
     "fit",
     "perturb",
     "rank_marks_groups",

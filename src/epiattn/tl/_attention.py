@@ -13,7 +13,7 @@ from epiattn import _keys as k
 from epiattn._cpgs import by_position
 from epiattn._effects import groups_of
 from epiattn._modalities import kind
-from epiattn._results import run_of
+from epiattn._results import run_of, unfaithful, warn_if_unfaithful
 from epiattn._validation import as_mudata, check_key, give_back
 
 from ._ownership import write_places
@@ -51,7 +51,8 @@ def attention(
     the bins of its receptive field. Marks are told apart where the model keeps them apart (``multi_attention``,
     ``attentive_chrome``); the published convolution mixes them first, and its attention says where, never which mark.
 
-    Attention is not explanation until tested: see :func:`epiattn.tl.faithfulness`.
+    Attention is not explanation until tested: see :func:`epiattn.tl.faithfulness`. Where it failed that test, a warning
+    is logged, and the result notes the modalities (``unfaithful``).
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ def attention(
     The same object (a copy with ``copy=True``), with these fields written:
 
     ``uns["attn_attention"]``
-        the table of :func:`epiattn.get.attention`, and the arguments
+        the table of :func:`epiattn.get.attention`, the arguments, and ``unfaithful``: modalities over which the
+        attention failed the test of :func:`epiattn.tl.faithfulness`
     ``mdata["tf"].varp["attn_attention"]``, ``mdata["tf"].varp["attn_attention_<group>"]``
         mean attention of each TF (row) to each TF (column) over all observations, and over those of a group, shape
         ``(n_tfs, n_tfs)`` (``pairs`` only)
@@ -130,7 +132,9 @@ def attention(
         "groupby": groupby,
         "heads": heads,
         "table": _concatenated(parts),
+        "unfaithful": unfaithful(mdata, key),
     }
+    warn_if_unfaithful(mdata, key)
     write_places(mdata, key_added, _pairs(mdata, trained, groups, key_added) if pairs and trained else {}, record)
     return give_back(mdata, given, copy=copy)
 

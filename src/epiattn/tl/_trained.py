@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,13 +104,17 @@ class Trained:
         ``key_added`` of the run.
     model_dir
         As for :func:`find_models`.
+    models
+        Other models for the same data, to be asked in place of the run's; ``None``: those of the run.
     """
 
-    def __init__(self, mdata: MuData, key: str, model_dir: str | Path | None = None) -> None:
+    def __init__(
+        self, mdata: MuData, key: str, model_dir: str | Path | None = None, *, models: Models | None = None
+    ) -> None:
         from epiattn.models._explainer import Explainer
 
         self.record = run_of(mdata, key)
-        models = find_models(mdata, key, model_dir)
+        models = find_models(mdata, key, model_dir) if models is None else models
         first = next(iter(models.values())).first
         self.target, self.channels, self.n_obs = first.target, first.channels, mdata.n_obs
         self.key, self.fingerprint = key, fingerprint(models)
@@ -127,6 +131,13 @@ class Trained:
     def about(self) -> dict[str, str]:
         """What a tool's record says of the run."""
         return {"key": self.key, "fingerprint": self.fingerprint, "target": self.target}
+
+    def inside(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, list[Explainer]]]:
+        """By model: which of the rows it is for (their places among them, and in its own data), and its members."""
+        for of_part, members in self.parts:
+            where, local = _inside(rows, of_part)
+            if len(where):
+                yield where, local, members
 
     def output(
         self,
