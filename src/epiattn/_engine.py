@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from epiattn._registry import call_with, registered
 from epiattn._settings import settings
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def _results(
     try:
         while True:
             for next_task in islice(remaining, _AHEAD * n_workers - len(waiting)):
-                waiting[executor.submit(next_task.function, *next_task.arguments)] = next_task
+                call = (call_with, registered(), next_task.function) if registered() else (next_task.function,)
+                waiting[executor.submit(*call, *next_task.arguments)] = next_task
             if not waiting:
                 return
             done = wait(waiting, return_when=FIRST_COMPLETED).done

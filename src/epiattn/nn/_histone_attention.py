@@ -163,6 +163,10 @@ class HistoneAttention(nn.Module):
         ----------
         end
             Scaled signal, shape ``(batch, n_marks, n_bins)``.
+
+        Returns
+        -------
+        What to put into a ``with`` statement.
         """
         return self.levels.path_to(end)
 

@@ -66,6 +66,11 @@ class TFSelfAttention(nn.Module):
         -------
         Context, shape ``(batch, n_context)``, and the attention that each TF receives, as a mean over all queries,
         shape ``(batch, n_tfs)``; a row sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If there are other TFs than the encoder was made for, or a training batch holds one observation only.
         """
         if x.shape[1] != self.n_tfs:
             msg = f"Expected {self.n_tfs} TFs for each observation, got {x.shape[1]}."
