@@ -22,7 +22,7 @@ class TFSelfAttention(nn.Module):
     Exact shortcuts replace the T x T attention. TFs without evidence at a gene are identical all-zero tokens: they
     are one token whose logit carries :math:`\log(T - k)`. :math:`QK^\top` has rank F: it is
     :math:`(XW_qW_k^\top + b_qW_k^\top)X^\top` plus a constant in each row, which cancels in the softmax. And the
-    gradient needs no weights: see :class:`_TokenAttention`. So sparse and dense evidence take the same way, and what
+    gradient needs no weights: see ``_TokenAttention``. So sparse and dense evidence take the same way, and what
     it costs follows from the number of TFs that are bound.
 
     Parameters
