@@ -93,6 +93,7 @@ html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_theme_options = {
     "repository_url": "https://github.com/scverse/epiattn",
+    "use_download_button": False,
     "use_repository_button": True,
     "show_toc_level": 2,
 }
