@@ -86,7 +86,10 @@ def share_paired(sizes: dict[str, int], n_heads: int) -> float:
     weights = [(head, feature) for head in range(n_heads) for feature in range(n)]
     first = np.cumsum([0, *sizes.values()])
     features = [
-        (head, int(first[i] + j)) for i, size in enumerate(sizes.values()) for head in range(n_heads) for j in range(size)
+        (head, int(first[i] + j))
+        for i, size in enumerate(sizes.values())
+        for head in range(n_heads)
+        for j in range(size)
     ]
     return float(np.mean([a[1] == b[1] for a, b in zip(weights, features, strict=True)]))
 

@@ -99,7 +99,9 @@ def check(site: Path, *, fields: list[str], fit_page: str = FIT_PAGE) -> list[st
 def left_over(page: Page) -> list[str]:
     """Markup that a reader sees."""
     text = "".join(page.text)
-    return [f"{what} is left over: {found[0][:60]!r}" for what, regex in LEFT_OVER.items() if (found := regex.search(text))]
+    return [
+        f"{what} is left over: {found[0][:60]!r}" for what, regex in LEFT_OVER.items() if (found := regex.search(text))
+    ]
 
 
 def broken(path: Path, link: Link, pages: dict[Path, Page]) -> str:
@@ -132,7 +134,9 @@ def unfound(site: Path, fit_page: str) -> list[str]:
     number = index["docnames"].index(fit_page) if fit_page in index["docnames"] else -1
     word = {name: index[name].get("fit", []) for name in ("terms", "titleterms")}
     by_word = any(number in (found if isinstance(found, list) else [found]) for found in word.values())
-    functions = [entry for each in index["objects"].values() for entry in each if entry[-1] == "fit" or entry[4] == "fit"]
+    functions = [
+        entry for each in index["objects"].values() for entry in each if entry[-1] == "fit" or entry[4] == "fit"
+    ]
     by_name = any(entry[0] == number for entry in functions)
     return [
         f"the search does not find {what}"

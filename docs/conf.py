@@ -60,13 +60,13 @@ suppress_warnings = ["sphinx_autodoc_typehints.forward_reference", "sphinx_autod
 
 nitpicky = True
 # Names of other projects are links where their indices are at hand (below), and words where they are not.
-_OTHERS = (
-    "AnnData Ellipsis abc anndata captum collections contextlib dask distributed functools igraph lightning matplotlib mudata numpy pandas pathlib pytorch "
-    "scanpy scipy scvi sklearn torch typing"
-).split()
+_OTHERS = ["AnnData", "anndata", "captum", "dask", "distributed", "igraph", "lightning", "matplotlib", "mudata", "numpy"]
+_OTHERS += ["pandas", "pytorch", "scanpy", "scipy", "scvi", "sklearn", "torch"]
+_OTHERS += ["Ellipsis", "abc", "collections", "contextlib", "functools", "pathlib", "typing"]
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(_OTHERS)})(\..*)?"),
-    ("py:class", r"epiattn\.(models\._(inference|outputs|training)\.\w+|io\._signal\.Sums)"),  # seen only as parts of others
+    # seen only as parts of others
+    ("py:class", r"epiattn\.(models\._(inference|outputs|training)\.\w+|io\._signal\.Sums)"),
 ]
 _PLANNED = ("tl.faithfulness", "tl.perturb")  # named in docstrings before they are here; to be deleted then
 nitpick_ignore = [("py:func", f"epiattn.{name}") for name in _PLANNED]

@@ -157,7 +157,11 @@ def raises_problems(function: Callable) -> list[str]:
         or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("check_"))
         for node in ast.walk(tree)
     )
-    return ["refuses something, but has no Raises section"] if refuses and "Raises" not in sections(function.__doc__) else []
+    return (
+        ["refuses something, but has no Raises section"]
+        if refuses and "Raises" not in sections(function.__doc__)
+        else []
+    )
 
 
 def copy_problems(function: Callable) -> list[str]:
@@ -258,7 +262,12 @@ def test_the_checks_find_what_is_wrong():
 def test_what_is_written_and_not_documented_is_found():
     fields = {("/obs", "split"), ("/uns", "attn"), ("tf/obs", "attn_unbound"), ("histone/layers", "attn_attention_A")}
     assert undocumented(attn.tl.fit, fields) == []
-    wrong_places = {("/obsm", "split"), ("tf/layers", "attn_unbound"), ("/obs", "attn_unbound"), ("/obs", "attn_scores")}
+    wrong_places = {
+        ("/obsm", "split"),
+        ("tf/layers", "attn_unbound"),
+        ("/obs", "attn_unbound"),
+        ("/obs", "attn_scores"),
+    }
     assert len(undocumented(attn.tl.fit, wrong_places)) == 4
 
 
@@ -400,7 +409,7 @@ def undocumented(function: Callable, written: set[tuple[str, str]]) -> list[str]
 
 
 def slots(mdata: mudata.MuData) -> set[tuple[str, str]]:
-    """Names of all fields of an object, with where they are: ``("histone/layers", "H3K4me3")``, ``("/obs", "label")``."""
+    """Names of all fields of an object and where they are: ``("histone/layers", "H3K4me3")``, ``("/obs", "label")``."""
     found = set()
     for name, thing in {"": mdata, **mdata.mod}.items():
         for slot in ("obs", "obsm", "var", "varm", "varp", "uns", "layers"):

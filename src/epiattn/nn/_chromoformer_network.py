@@ -150,7 +150,7 @@ class DistalEncoder(nn.Module):
 
 
 class RegulationFusion(nn.Module):
-    """A :class:`~epiattn.nn.RegulationTransformer` for each resolution; their states, concatenated, are the latent space.
+    """A :class:`~epiattn.nn.RegulationTransformer` for each resolution; their states side by side are the latent space.
 
     Parameters
     ----------
