@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +19,14 @@ import pytest
 from scipy import sparse
 
 import epiattn as attn
+from epiattn._validation import check_choice
 
 MAX_POSITIONAL = 3
 MAX_LINES = 400
 NAMESPACES = [name for name in attn.__all__ if isinstance(getattr(attn, name), ModuleType)]
-WITH_EXAMPLES = {"datasets", "get", "io", "pl", "pp", "tl"}
+WITH_EXAMPLES = {"", "baselines", "datasets", "get", "io", "pl", "pp", "tl"}
 SOURCE = Path(attn.__path__[0])
+API_INDEX = Path(__file__).parents[1] / "docs" / "api" / "index.md"
 
 #: Methods whose signature is not ours to choose, and why.
 EXEMPT = {
@@ -51,7 +54,10 @@ CALLS = {
     "pp.split": Call({"key_added": "another"}),
     "tl.cluster": Call({"umap": False}, fitted=True),
     "tl.ablate": Call({}, fitted=True),
+    "tl.attention": Call({}, fitted=True),
+    "tl.attribute": Call({"n_steps": 2, "model_dir": MODEL_DIR}, fitted=True),
     "tl.cross_validate": Call({"model": "prevalence", "n_folds": 2}),
+    "tl.differential_regulation": Call({"groupby": "label", "of": "attention", "n_permutations": 9}, fitted=True),
     "tl.embed": Call({"model_dir": MODEL_DIR}),
     "tl.enrich": Call({"gene_sets": {"a": ["gene_00000", "gene_00001"]}, "genes": ["gene_00000"], "min_size": 1}),
     "tl.faithfulness": Call({"methods": ["attention"], "checks": [], "n_obs": 20, "n_points": 2}, fitted=True),
@@ -70,9 +76,9 @@ def ours(thing: Any) -> bool:
 
 
 def public(kind: Callable[[Any], bool]) -> dict[str, Any]:
-    """Functions or classes of this package in the namespaces, by name."""
-    spaces = {space: getattr(attn, space) for space in NAMESPACES}
-    things = {f"{space}.{name}": getattr(module, name) for space, module in spaces.items() for name in module.__all__}
+    """Functions or classes of this package at its top and in the namespaces, by name."""
+    spaces = {f"{space}.": getattr(attn, space) for space in NAMESPACES} | {"": attn}
+    things = {f"{space}{name}": getattr(module, name) for space, module in spaces.items() for name in module.__all__}
     return {name: thing for name, thing in things.items() if kind(thing) and ours(thing)}
 
 
@@ -143,11 +149,26 @@ def docstring_problems(function: Callable, docstring: str | None, *, examples: b
     if documented(docstring) != expected:
         problems.append(f"the docstring documents {documented(docstring)}, the signature has {expected}")
     returns = inspect.signature(function).return_annotation
-    if returns not in (None, "None", "NoReturn", inspect.Signature.empty) and "Returns" not in found:
+    if returns not in (None, "None", "NoReturn", inspect.Signature.empty) and not {"Returns", "Yields"} & set(found):
         problems.append(f"returns {returns}, but has no Returns section")
     if examples and ">>> " not in found.get("Examples", ""):
         problems.append("no Examples section")
     return problems
+
+
+def raises_problems(function: Callable) -> list[str]:
+    """A function that refuses something in its own body, or has it checked, says in Raises what."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    refuses = any(
+        isinstance(node, ast.Raise)
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id.startswith("check_"))
+        for node in ast.walk(tree)
+    )
+    return (
+        ["refuses something, but has no Raises section"]
+        if refuses and "Raises" not in sections(function.__doc__)
+        else []
+    )
 
 
 def copy_problems(function: Callable) -> list[str]:
@@ -177,6 +198,17 @@ def wrong(a: int, b: int, c: int, d: int, *rest: int, e: int = 0, copy: bool = T
     *rest
         More.
     """
+
+
+def wrong_raise(a: int) -> None:
+    """Do nothing.
+
+    Parameters
+    ----------
+    a
+        A number.
+    """
+    check_choice("a", a, (1, 2))
 
 
 def wrong_table(mdata: object, *, copy: bool = False) -> pd.DataFrame:
@@ -225,6 +257,7 @@ def test_the_checks_find_what_is_wrong():
     ]
     assert docstring_problems(wrong, None) == ["no docstring"]
     assert copy_problems(wrong) == ["no keyword-only parameter copy: bool = False"]
+    assert raises_problems(wrong_raise) == ["refuses something, but has no Raises section"]
     assert copy_problems(wrong_table) == ["takes copy, but returns a table"]
     assert source_problems(ast.parse("log.print(2)\nassert True\nif a:\n    print(1)")) == [
         "no 'from __future__ import annotations'",
@@ -233,9 +266,21 @@ def test_the_checks_find_what_is_wrong():
     ]
 
 
+def test_what_is_written_and_not_documented_is_found():
+    fields = {("/obs", "split"), ("/uns", "attn"), ("tf/obs", "attn_unbound"), ("histone/layers", "attn_attention_A")}
+    assert undocumented(attn.tl.fit, fields) == []
+    wrong_places = {
+        ("/obsm", "split"),
+        ("tf/layers", "attn_unbound"),
+        ("/obs", "attn_unbound"),
+        ("/obs", "attn_scores"),
+    }
+    assert len(undocumented(attn.tl.fit, wrong_places)) == 4
+
+
 def test_the_checks_accept_what_is_right():
     assert signature_problems(right) == docstring_problems(right, right.__doc__, examples=True) == []
-    assert copy_problems(right) == []
+    assert raises_problems(right) == copy_problems(right) == []
     assert source_problems(ast.parse("from __future__ import annotations\nlog.print(2)")) == []
     assert source_problems(ast.parse("'Only imports.'\nfrom .a import b\n__all__: list[str] = ['b']")) == []
 
@@ -270,7 +315,12 @@ def test_at_most_three_parameters_are_positional(name, thing):
 
 @cases(FUNCTIONS)
 def test_docstrings_of_functions_are_complete(name, thing):
-    assert docstring_problems(thing, thing.__doc__, examples=name.split(".")[0] in WITH_EXAMPLES) == [], name
+    assert docstring_problems(thing, thing.__doc__, examples=name.rpartition(".")[0] in WITH_EXAMPLES) == [], name
+
+
+@cases({**FUNCTIONS, **METHODS})
+def test_docstrings_say_what_is_refused(name, thing):
+    assert raises_problems(thing) == [], name
 
 
 @cases(METHODS)
@@ -332,6 +382,54 @@ def test_functions_work_in_place_or_on_a_copy(name, small, fitted):
     assert fingerprint(given) != before
 
 
+@pytest.mark.parametrize("name", [name for name in CALLS if name in ON_MDATA])
+def test_all_that_is_written_stands_in_the_docstring(name, small, fitted):
+    call, function = CALLS[name], ON_MDATA[name]
+    arguments = {key: fitted[1] if value is MODEL_DIR else value for key, value in call.arguments.items()}
+    given = (fitted[0] if call.fitted else small).copy()
+    written = slots(function(given, copy=True, **arguments)) - slots(given)
+    if "key_added" in arguments:
+        default = inspect.signature(function).parameters["key_added"].default
+        written = {(where, each.replace(arguments["key_added"], default)) for where, each in written}
+    assert written, name
+    assert undocumented(function, written) == [], name
+
+
+def undocumented(function: Callable, written: set[tuple[str, str]]) -> list[str]:
+    """Fields that are written but not named in the Returns section, where ``<mark>`` stands for any name."""
+    text = sections(function.__doc__)["Returns"]
+    if ":func:`fit` writes" in " ".join(text.split()):
+        text += sections(attn.tl.fit.__doc__)["Returns"]
+    if "key_added" in inspect.signature(function).parameters:
+        text = text.replace("[key_added]", f'["{inspect.signature(function).parameters["key_added"].default}"]')
+    pattern = r'(?:mdata\["(\w+)"\]\.)?\b(obs|obsm|var|varm|varp|uns|layers)\["([^"]+)"\]'
+    named = [
+        # only modalities have layers: those of any, where none is named
+        (re.compile(f"{modality or ('.*' if slot == 'layers' else '')}/{slot}"), re.sub("<.+?>", ".+", re.escape(key)))
+        for modality, slot, key in re.findall(pattern, text)
+    ]
+    return [
+        f"{where}[{key!r}]"
+        for where, key in sorted(written)
+        if not any(place.fullmatch(where) and re.fullmatch(regex, key) for place, regex in named)
+    ]
+
+
+def slots(mdata: mudata.MuData) -> set[tuple[str, str]]:
+    """Names of all fields of an object and where they are: ``("histone/layers", "H3K4me3")``, ``("/obs", "label")``."""
+    found = set()
+    for name, thing in {"": mdata, **mdata.mod}.items():
+        for slot in ("obs", "obsm", "var", "varm", "varp", "uns", "layers"):
+            keys = getattr(thing, slot, None)
+            # mudata 0.3 shows columns of modalities at the top; uns["epiattn"] is the package's own record
+            found |= {
+                (f"{name}/{slot}", str(key))
+                for key in (() if keys is None else keys)
+                if ":" not in str(key) and key not in (*mdata.mod, "epiattn", None)
+            }
+    return found
+
+
 def fingerprint(thing: Any) -> Any:
     """All values of an object, so that two objects can be compared by ``==``."""
     if isinstance(thing, mudata.MuData | anndata.AnnData):
@@ -363,6 +461,13 @@ def test_public_names_are_listed_and_sorted(namespace):
         if not name.startswith("_") and (inspect.isfunction(thing) or inspect.isclass(thing)) and ours(thing)
     }
     assert defined <= set(module.__all__)
+
+
+@pytest.mark.skipif(not API_INDEX.exists(), reason="the documentation is not here")
+def test_every_public_name_stands_once_on_the_page_of_the_api():
+    listed = re.findall(r"^   ([a-z]+\.\w+)$", API_INDEX.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    expected = {f"{space}.{name}" for space in NAMESPACES for name in getattr(attn, space).__all__}
+    assert sorted(listed) == sorted(expected)
 
 
 def source_problems(tree: ast.Module) -> list[str]:

@@ -6,13 +6,14 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from ._registry import register
 from ._settings import settings
 
 if TYPE_CHECKING:
     from . import baselines, datasets, get, io, metrics, models, nn, pl, pp, tl
 
 __version__ = version("epiattn")
-__all__ = ["baselines", "datasets", "get", "io", "metrics", "models", "nn", "pl", "pp", "settings", "tl"]
+__all__ = ["baselines", "datasets", "get", "io", "metrics", "models", "nn", "pl", "pp", "register", "settings", "tl"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from epiattn._logging import heard, logger
+from epiattn._registry import Entry, call_with, registered
 from epiattn._settings import settings
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def _results(
     try:
         while True:
             for next_task in islice(remaining, _AHEAD * n_workers - len(waiting)):
-                waiting[executor.submit(_elsewhere, next_task.function, next_task.arguments)] = next_task
+                call = (_elsewhere, registered(), next_task.function, next_task.arguments)
+                waiting[executor.submit(*call)] = next_task
             if not waiting:
                 return
             done = wait(waiting, return_when=FIRST_COMPLETED).done
@@ -163,10 +165,12 @@ def _results(
             future.cancel()
 
 
-def _elsewhere(function: Callable[..., Arrays], arguments: tuple) -> tuple[Arrays, list[tuple[int, str]]]:
-    """Do a task in another process, whose log nobody may see."""
+def _elsewhere(
+    added: Mapping[str, Mapping[str, Entry]], function: Callable[..., Arrays], arguments: tuple
+) -> tuple[Arrays, list[tuple[int, str]]]:
+    """Do a task in another process, whose log nobody may see, and which does not know what was registered here."""
     with heard() as said:
-        return function(*arguments), said
+        return call_with(added, function, *arguments), said
 
 
 def _result(future: Future) -> Arrays:

@@ -1,22 +1,25 @@
-"""The one registry: what can be chosen by name. A new model is one file and one line here."""
+"""The one registry: what can be chosen by name. A new model is one file and one line here, or a call of `register`."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
 
 class Entry(NamedTuple):
-    """A class or function, found by ``module:name`` when first used, what it is, and the options that make it that."""
+    """A class or function, or ``module:name`` to find it by when first used, what it is, and its options."""
 
-    target: str
+    target: str | Callable
     description: str
     options: Mapping[str, Any] = {}
 
     def load(self) -> Any:
         """Import it."""
+        if not isinstance(self.target, str):
+            return self.target
         module, name = self.target.split(":")
         return getattr(import_module(module), name)
 
@@ -27,6 +30,8 @@ class Registry(Mapping[str, Entry]):
     def __init__(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self.kind = kind
         self._entries = dict(entries)
+        #: What was registered from outside of the package.
+        self.added: dict[str, Entry] = {}
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
@@ -35,6 +40,11 @@ class Registry(Mapping[str, Entry]):
             msg = f"Unknown {self.kind} {name!r}; known are {list(self._entries)}.{hint}"
             raise ValueError(msg)
         return self._entries[name]
+
+    def add(self, added: Mapping[str, Entry]) -> None:
+        """Add entries from outside of the package, or replace such ones."""
+        self.added |= added
+        self._entries |= added
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -160,3 +170,81 @@ edits = Registry(
         "knock_out": Entry("epiattn.tl:KnockOut", "TFs are no longer bound"),
     },
 )
+
+#: What `register` takes as its kind.
+_KINDS = {
+    "model": models,
+    "baseline": baselines,
+    "histone_encoder": histone_encoders,
+    "methylation_encoder": methylation_encoders,
+    "tf_encoder": tf_encoders,
+    "fusion": fusions,
+    "signal_format": signal_formats,
+    "methylation_format": methylation_formats,
+}
+
+
+def register(kind: str, name: str, thing: Callable, *, description: str = "") -> None:
+    """Make a model, a part of one, a baseline or a reader of your own known by name, as those of the package are.
+
+    It holds for this session, and for the processes or workers that it starts. To use a saved model that is made of
+    your own parts in another session, register them there first. A name that you registered before is replaced.
+
+    Parameters
+    ----------
+    kind
+        ``"model"``, ``"baseline"``, ``"histone_encoder"``, ``"methylation_encoder"``, ``"tf_encoder"``, ``"fusion"``,
+        ``"signal_format"`` or ``"methylation_format"``.
+    name
+        What to call it: letters, digits and ``_``.
+    thing
+        The class or function; the guide "Extend it" says what each kind must be able to do.
+    description
+        What it is, in a few words.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, the name is not of letters, digits and ``_``, or the package itself has it.
+    TypeError
+        If ``thing`` cannot be called.
+
+    Examples
+    --------
+    >>> import epiattn as attn
+    >>> def coin(mdata, *, seed=0, **_):
+    ...     import numpy as np
+    ...
+    ...     return np.random.default_rng(seed).random(mdata.n_obs)
+    >>> attn.register("baseline", "coin", coin, description="tosses a coin")
+    >>> mdata = attn.datasets.simulate(n_genes=200, cell_types=1)
+    >>> table = attn.tl.benchmark(mdata, models=["coin"], n_folds=2)
+    >>> sorted(set(table["model"]))
+    ['coin']
+    """
+    if kind not in _KINDS:
+        msg = f"kind must be one of {list(_KINDS)}, not {kind!r}."
+        raise ValueError(msg)
+    if not re.fullmatch(r"\w+", name):
+        msg = f"The name of a {kind} must be of letters, digits and '_', not {name!r}."
+        raise ValueError(msg)
+    if not callable(thing):
+        msg = f"The {kind} {name!r} must be a class or a function, not {thing!r}."
+        raise TypeError(msg)
+    shared = (models, baselines) if kind in ("model", "baseline") else (_KINDS[kind],)
+    if any(name in registry and not (registry is _KINDS[kind] and name in registry.added) for registry in shared):
+        msg = f"The name {name!r} is taken, by the package or by another kind: choose another one for your {kind}."
+        raise ValueError(msg)
+    _KINDS[kind].add({name: Entry(thing, description or (thing.__doc__ or "").strip().partition("\n")[0])})
+
+
+def call_with(added: Mapping[str, Mapping[str, Entry]], function: Callable, *arguments: Any) -> Any:
+    """Call a function in another process, where what was registered here is not known yet; see `registered`."""
+    for kind, entries in added.items():
+        _KINDS[kind].add(entries)
+    return function(*arguments)
+
+
+def registered() -> dict[str, dict[str, Entry]]:
+    """What `register` was called for, by kind."""
+    return {kind: registry.added for kind, registry in _KINDS.items() if registry.added}

@@ -7,12 +7,15 @@ from ._expression import read_expression
 from ._from_anndata import from_anndata
 from ._kang import read_kang
 from ._methylation import read_methylation
+from ._overlaps import Intervals
 from ._regulons import read_regulons
 from ._sheet import read_sheet
-from ._signal import read_signal
+from ._signal import Track, read_signal
 from ._tf_peaks import read_tf_peaks
 
 __all__ = [
+    "Intervals",
+    "Track",
     "build",
     "from_anndata",
     "read_annotation",

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from epiattn._registry import methylation_formats, signal_formats
 from epiattn._validation import check_choice
 
 from ._sniff import EXPRESSION, REGULONS, Content, sniff
+from ._text import check_file
 
 #: Formats of peaks; those of a TF say where it binds.
 PEAKS = ("bed", "narrowpeak", "broadpeak", "bigbed")
 #: Formats of each assay.
-ASSAYS: dict[str, tuple[str, ...]] = {
-    "histone": tuple(signal_formats),
-    "accessibility": tuple(signal_formats),
-    "methylation": tuple(methylation_formats),
+ASSAYS: dict[str, Collection[str]] = {
+    "histone": signal_formats,
+    "accessibility": signal_formats,
+    "methylation": methylation_formats,
     "tf": (REGULONS, *PEAKS),
     "rna": (EXPRESSION,),
 }
@@ -70,7 +71,7 @@ def guess_format(path: str | Path, assay: str) -> str:
     content = sniff(path)
     possible = [name for name in content.formats if name in ASSAYS[assay]]
     if not possible:
-        raise _does_not_fit(path, content, f"assay {assay!r} takes {_or(ASSAYS[assay])}")
+        raise _does_not_fit(path, content, f"assay {assay!r} takes {_or(list(ASSAYS[assay]))}")
     named = SUFFIXES.get(suffix_of(path))
     if named is None or (named == "bed" and possible[0] not in (EXPRESSION, REGULONS)):
         if possible == ["bedgraph", "bed"]:
@@ -108,8 +109,11 @@ def check_format(path: str | Path, assay: str, format: str) -> str:
     name = format.lower().removeprefix(".")
     name = SUFFIXES.get(name, name)
     check_choice(f"format (assay {assay})", name, ASSAYS[assay])
+    if name not in _JUDGED:
+        check_file(path)
+        return name
     content = sniff(path)
-    if name in _JUDGED and name not in (*content.formats, *content.nearly):
+    if name not in (*content.formats, *content.nearly):
         raise _does_not_fit(path, content, f"the format is said to be {name}")
     return name
 

@@ -20,7 +20,17 @@ class Intervals(NamedTuple):
     value: np.ndarray
 
     def take(self, which: np.ndarray) -> Intervals:
-        """Some of them."""
+        """Some of them.
+
+        Parameters
+        ----------
+        which
+            Boolean mask or positions.
+
+        Returns
+        -------
+        The intervals there.
+        """
         return Intervals(self.start[which], self.end[which], self.value[which])
 
 

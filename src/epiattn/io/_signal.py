@@ -55,7 +55,7 @@ def _merge(bins: np.ndarray, n: int) -> np.ndarray:
 
 
 class Track(ABC):
-    """One open file of signal along the genome. A new format is a subclass with `chromosomes` and `read`.
+    """One open file of signal along the genome. A new format is a subclass with ``chromosomes`` and ``read``.
 
     Parameters
     ----------

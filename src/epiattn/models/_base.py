@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class RegulatoryModel(TrainingMixin, InferenceMixin, BaseModelClass):
     """A scvi-tools model of gene regulation: epigenetic marks in, high or low expression out.
 
-    A subclass builds its network in ``__init__`` and hands it to :meth:`_build`; everything else is here.
+    A subclass builds its network in ``__init__`` and hands it to ``_build``; everything else is here.
     """
 
     #: What :meth:`train` takes where it is not told otherwise: learning rate, weight decay, and how many observations

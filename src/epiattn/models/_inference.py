@@ -108,6 +108,11 @@ class InferenceMixin:
         Returns
         -------
         Shape ``(n_obs, n_latent)``, float32.
+
+        Raises
+        ------
+        ValueError
+            If the model does not read this modality, or the object is not as the data model says.
         """
         if modality is not None:
             check_choice("modality", modality, self.channels)

@@ -14,7 +14,7 @@ from ._types import Embedding, Mixture, ModalityBatch
 
 
 class PromoterEncoder(nn.Module):
-    """An :class:`EmbeddingTransformer` for each resolution that is made of one modality.
+    """An :class:`~epiattn.nn.EmbeddingTransformer` for each resolution that is made of one modality.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class PromoterEncoder(nn.Module):
 
 
 class DistalEncoder(nn.Module):
-    """A :class:`PairwiseInteractionTransformer` for each resolution, over the regions that promoters touch.
+    """A :class:`~epiattn.nn.PairwiseInteractionTransformer` for each resolution, over the regions that promoters touch.
 
     Unlike other encoders it needs the embeddings of the promoters: only :class:`ChromoformerNetwork` can use it.
 
@@ -150,7 +150,7 @@ class DistalEncoder(nn.Module):
 
 
 class RegulationFusion(nn.Module):
-    """A :class:`RegulationTransformer` for each resolution; their states, concatenated, are the latent space.
+    """A :class:`~epiattn.nn.RegulationTransformer` for each resolution; their states side by side are the latent space.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ class RegulationFusion(nn.Module):
             At each resolution the promoter, then its interactions, shape ``(batch, n_resolutions, 1 + n_regions,
             n_features)``.
         frequency, empty
-            See :class:`RegulationTransformer`.
+            See :class:`~epiattn.nn.RegulationTransformer`.
 
         Returns
         -------

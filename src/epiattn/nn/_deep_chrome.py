@@ -38,7 +38,7 @@ class DeepChromeCNN(nn.Module):
     Singh et al., Bioinformatics 32:i639 (2016), doi 10.1093/bioinformatics/btw427.
     """
 
-    #: The network has no attention: what it returns as such is the same for all bins and genes.
+    #: The network has no attention; what it returns as such is the same for all bins and genes.
     attends = False
 
     def __init__(

@@ -85,6 +85,11 @@ class HistoneCRNN(nn.Module):
         -------
         Context, shape ``(batch, n_context)``, and attention over bins, shape ``(batch, n_bins)``: each pooled
         position's weight is spread equally over the bins of its receptive field, a row sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If there are other marks or bins than the encoder was made for.
         """
         if x.shape[1:] != (self.convolution.in_channels, self.bins.shape[1]):
             expected = (self.convolution.in_channels, self.bins.shape[1])

@@ -24,7 +24,7 @@ class HistoneAttention(nn.Module):
     signal of each mark is put beside it. The attention of mark m and bin p is
     :math:`\beta_{mp}\,\frac1K\sum_k\alpha^{(k)}_p`.
 
-    Scores of places start as smooth hills, from narrow ones at the TSS to wide ones far away (:func:`query_hills`).
+    Scores of places start as smooth hills, from narrow ones at the TSS to wide ones far away (``query_hills``).
 
     Parameters
     ----------
@@ -163,6 +163,10 @@ class HistoneAttention(nn.Module):
         ----------
         end
             Scaled signal, shape ``(batch, n_marks, n_bins)``.
+
+        Returns
+        -------
+        What to put into a ``with`` statement.
         """
         return self.levels.path_to(end)
 

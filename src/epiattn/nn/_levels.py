@@ -97,6 +97,10 @@ class SignalLevels(nn.Module):
         end
             Where the way ends, shape ``(batch, n_marks, n_bins)``; batches may hold several copies of these
             observations, one behind the other.
+
+        Yields
+        ------
+        Nothing; it holds within the ``with`` block.
         """
         self._end = end
         try:

@@ -22,7 +22,7 @@ class TFSelfAttention(nn.Module):
     Exact shortcuts replace the T x T attention. TFs without evidence at a gene are identical all-zero tokens: they
     are one token whose logit carries :math:`\log(T - k)`. :math:`QK^\top` has rank F: it is
     :math:`(XW_qW_k^\top + b_qW_k^\top)X^\top` plus a constant in each row, which cancels in the softmax. And the
-    gradient needs no weights: see :class:`_TokenAttention`. So sparse and dense evidence take the same way, and what
+    gradient needs no weights: see ``_TokenAttention``. So sparse and dense evidence take the same way, and what
     it costs follows from the number of TFs that are bound.
 
     Parameters
@@ -66,6 +66,11 @@ class TFSelfAttention(nn.Module):
         -------
         Context, shape ``(batch, n_context)``, and the attention that each TF receives, as a mean over all queries,
         shape ``(batch, n_tfs)``; a row sums to 1.
+
+        Raises
+        ------
+        ValueError
+            If there are other TFs than the encoder was made for, or a training batch holds one observation only.
         """
         if x.shape[1] != self.n_tfs:
             msg = f"Expected {self.n_tfs} TFs for each observation, got {x.shape[1]}."

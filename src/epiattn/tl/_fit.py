@@ -121,6 +121,8 @@ def fit(
         predicted class, ``low`` or ``high`` (labels only)
     ``mdata["histone"].layers["attn_attention"]``
         attention over bins, rows sum to 1
+    ``mdata["histone"].layers["attn_attention_<mark>"]``
+        the part of each mark in it, where the model keeps the marks apart
     ``mdata["methylation"].layers["attn_attention"]``
         attention over CpGs, 0 on empty slots
     ``mdata["tf"].layers["attn_attention"]``, ``mdata["tf"].obs["attn_unbound"]``
