@@ -153,8 +153,8 @@ def _results(
     try:
         while True:
             for next_task in islice(remaining, _AHEAD * n_workers - len(waiting)):
-                call = (_elsewhere, registered(), next_task.function, next_task.arguments)
-                waiting[executor.submit(*call)] = next_task
+                future = executor.submit(_elsewhere, registered(), next_task.function, next_task.arguments)
+                waiting[future] = next_task
             if not waiting:
                 return
             done = wait(waiting, return_when=FIRST_COMPLETED).done
