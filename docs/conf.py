@@ -60,8 +60,8 @@ suppress_warnings = ["sphinx_autodoc_typehints.forward_reference", "sphinx_autod
 
 nitpicky = True
 # Names of other projects are links where their indices are at hand (below), and words where they are not.
-_OTHERS = ["AnnData", "anndata", "captum", "dask", "distributed", "igraph", "lightning", "matplotlib", "mudata", "numpy"]
-_OTHERS += ["pandas", "pytorch", "scanpy", "scipy", "scvi", "sklearn", "torch"]
+_OTHERS = ["AnnData", "anndata", "captum", "dask", "distributed", "igraph", "lightning", "matplotlib", "mudata"]
+_OTHERS += ["numpy", "pandas", "pytorch", "scanpy", "scipy", "scvi", "sklearn", "torch"]
 _OTHERS += ["Ellipsis", "abc", "collections", "contextlib", "functools", "pathlib", "typing"]
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(_OTHERS)})(\..*)?"),
