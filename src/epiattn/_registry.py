@@ -184,7 +184,7 @@ _KINDS = {
 }
 
 
-def register(kind: str, name: str, thing: Callable, *, description: str = "") -> None:
+def register(kind: str, name: str, thing: Any, *, description: str = "") -> None:
     """Make a model, a part of one, a baseline or a reader of your own known by name, as those of the package are.
 
     It holds for this session, and for the processes or workers that it starts. To use a saved model that is made of
