@@ -68,8 +68,6 @@ nitpick_ignore_regex = [
     # seen only as parts of others
     ("py:class", r"epiattn\.(models\._(inference|outputs|training)\.\w+|io\._signal\.Sums)"),
 ]
-_PLANNED = ("tl.faithfulness", "tl.perturb")  # named in docstrings before they are here; to be deleted then
-nitpick_ignore = [("py:func", f"epiattn.{name}") for name in _PLANNED]
 
 if "READTHEDOCS" in os.environ:  # other projects' indices need a network, which a local build need not have
     extensions.append("sphinx.ext.intersphinx")

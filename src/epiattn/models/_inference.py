@@ -44,6 +44,14 @@ class InferenceMixin:
         Returns
         -------
         Predictions, embeddings and attention; the other methods each return a part of it.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        TypeError, ValueError
+            If the object is not as the data model says, it lacks what the model reads, there is no object at all, or
+            attention cannot be had in this type.
         """
         check_choice("attention_dtype", attention_dtype, k.ATTENTION_DTYPES)
         mdata = self._validate_anndata(mdata)
