@@ -465,7 +465,8 @@ def test_public_names_are_listed_and_sorted(namespace):
 
 @pytest.mark.skipif(not API_INDEX.exists(), reason="the documentation is not here")
 def test_every_public_name_stands_once_on_the_page_of_the_api():
-    listed = re.findall(r"^(?:   |\.\. py:data:: )([a-z]+\.\w+)$", API_INDEX.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = API_INDEX.read_text(encoding="utf-8")
+    listed = re.findall(r"^(?:   |\.\. py:data:: )([a-z]+\.\w+)$", text, flags=re.MULTILINE)
     expected = {f"{space}.{name}" for space in NAMESPACES for name in getattr(attn, space).__all__}
     assert sorted(listed) == sorted(expected)
 
