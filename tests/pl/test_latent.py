@@ -142,3 +142,17 @@ def test_errors_say_what_is_missing_and_what_to_run(fitted):
     del fitted.obsm["X_umap"]
     with pytest.raises(ValueError, match=r"neighbors\(mdata, use_rep='X_attn'\); sc.tl.umap\(mdata\)"):
         attn.pl.latent(fitted)
+
+
+def test_the_umap_of_tl_cluster_is_drawn_where_scanpy_wrote_none(fitted):
+    umap = fitted.obsm["X_umap"]
+    del fitted.obsm["X_umap"]
+    with pytest.raises(ValueError, match=r"Run attn\.tl\.cluster\(mdata\)"):
+        attn.pl.latent(fitted)
+    fitted.obsm["X_attn_cluster_umap"] = umap + 5
+    fitted.obs["attn_cluster"] = pd.Categorical(np.where(np.arange(fitted.n_obs) % 2, "0", "1"))
+    axes = attn.pl.latent(fitted).axes
+    assert axes[0].get_xlabel() == "UMAP 1"
+    assert "attn_cluster" in [ax.get_title() for ax in axes]
+    drawn = np.concatenate([np.asarray(each.get_offsets()) for each in axes[0].collections])
+    np.testing.assert_allclose(np.sort(drawn, 0), np.sort(umap + 5, 0))

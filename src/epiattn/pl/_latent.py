@@ -28,7 +28,7 @@ def latent(
     *,
     color: str | Sequence[str] | None = None,
     key: str = "attn",
-    basis: str = "X_umap",
+    basis: str | None = None,
     ncols: int | None = None,
     vmax: float | str | None = None,
     size: float | None = None,
@@ -36,7 +36,7 @@ def latent(
 ) -> Figure:
     """Observations on the UMAP of the latent space, one panel per colouring.
 
-    Compute the UMAP with scanpy first (see the example). Points are drawn in random order, so that no class hides
+    Compute the UMAP with ``tl.cluster`` or with scanpy first (see the example). Points are drawn in random order, so that no class hides
     another, and those without a value below all others, in grey.
 
     Parameters
@@ -44,15 +44,16 @@ def latent(
     mdata
         Object that ``tl.fit`` or ``tl.embed`` wrote to.
     color
-        Columns of ``obs``; ``None``: cell type, label, score and, if present, ``leiden`` (those that vary). Where there
-        is no such column: ``"H3K4me3"``, the mean signal of a mark; ``"methylation"``, the mean of the CpGs; ``"tf"``,
+        Columns of ``obs``; ``None``: cell type, label, score and the clusters of ``tl.cluster``, or ``leiden``, if they
+        are there (those that vary). Where there is no such column: ``"H3K4me3"``, the mean signal of a mark; ``"methylation"``, the mean of the CpGs; ``"tf"``,
         how many TFs are bound; the name of a TF, where it is bound; ``"expression"``;
         ``"attribution:H3K4me3"`` (or of methylation, all TFs or one TF), after ``tl.attribute``;
         ``"attention:H3K4me3"``, the share of a mark or TF; ``"attention:histone"``, the weight of a modality.
     key
         ``key_added`` of the run.
     basis
-        Coordinates to draw, in ``obsm``; the first two columns are used.
+        Coordinates to draw, in ``obsm``; the first two columns are used. ``None``: scanpy's ``"X_umap"``, or, where
+        there is none, that of ``tl.cluster``.
     ncols
         Panels in a row; ``None``: three, or two for four panels.
     vmax
@@ -86,6 +87,7 @@ def latent(
     """
     mdata = read(mdata)
     record = run_of(mdata, key)
+    basis = _basis(mdata, key) if basis is None else basis
     points = _points(mdata, key, basis)
     columns = _columns(mdata, key, color)
     colorings = [_coloring(mdata, column, key, str(record.get("target"))) for column in columns]
@@ -103,10 +105,20 @@ def latent(
             else:
                 _draw_values(ax, points, coloring, order, size, end)
             _bare(ax)
-        name = basis.removeprefix("X_").upper() if basis == "X_umap" else basis.removeprefix("X_")
+        name = "UMAP" if basis in _usual(key) else basis.removeprefix("X_")
         axes[0].set_xlabel(f"{name} 1", loc="left")
         axes[0].set_ylabel(f"{name} 2", loc="bottom")
     return figure
+
+
+def _usual(key: str) -> tuple[str, str]:
+    """Names of the UMAPs that scanpy and ``tl.cluster`` write."""
+    return "X_umap", k.umap(k.cluster(key))
+
+
+def _basis(mdata: MuData, key: str) -> str:
+    usual = _usual(key)
+    return next((name for name in usual if name in mdata.obsm), usual[0])
 
 
 def _points(mdata: MuData, key: str, basis: str) -> np.ndarray:
@@ -119,7 +131,7 @@ def _points(mdata: MuData, key: str, basis: str) -> np.ndarray:
     held = [name for name in mdata.obsm if name not in mdata.mod]
     msg = f"obsm[{basis!r}] is missing; obsm holds {held}."
     if basis == "X_umap":
-        msg += f" Run sc.pp.neighbors(mdata, use_rep={k.latent(key)!r}); sc.tl.umap(mdata)."
+        msg += f" Run attn.tl.cluster(mdata), or sc.pp.neighbors(mdata, use_rep={k.latent(key)!r}); sc.tl.umap(mdata)."
     raise ValueError(msg)
 
 
@@ -127,7 +139,8 @@ def _columns(mdata: MuData, key: str, color: str | Sequence[str] | None) -> list
     if color is not None:
         columns = [color] if isinstance(color, str) else list(color)
     else:
-        usual = (k.CELL_TYPE, k.LABEL, k.score(key), "leiden")
+        clusters = k.cluster(key) if k.cluster(key) in mdata.obs else "leiden"
+        usual = (k.CELL_TYPE, k.LABEL, k.score(key), clusters)
         columns = [name for name in usual if name in mdata.obs and mdata.obs[name].nunique() > 1]
     if not columns:
         msg = f"No column to colour by: name some with color=; the columns of obs are {list(mdata.obs.columns)}."

@@ -60,7 +60,7 @@ def cluster(
     ``obs["attn_cluster"]``
         the cluster, a category: ``"0"`` is the largest
     ``obsm["X_attn_cluster_umap"]``
-        coordinates, shape ``(n_obs, 2)``, for ``attn.pl.latent(mdata, basis=...)``
+        coordinates, shape ``(n_obs, 2)``, for ``attn.pl.latent(mdata)``
     ``obsp["attn_cluster_connectivities"]``, ``obsp["attn_cluster_distances"]``
         the neighbours, CSR, shape ``(n_obs, n_obs)``
     ``uns["attn_cluster"]``
