@@ -66,7 +66,7 @@ _OTHERS += ["Ellipsis", "abc", "collections", "contextlib", "functools", "pathli
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(_OTHERS)})(\..*)?"),
     # seen only as parts of others
-    ("py:class", r"epiattn\.(models\._(inference|outputs|training)\.\w+|io\._signal\.Sums)"),
+    ("py:class", r"epiattn\.(models\._(inference|outputs|training)\.\w+|io\._signal\.Sums|tl\._edits\.Edit)"),
 ]
 
 if "READTHEDOCS" in os.environ:  # other projects' indices need a network, which a local build need not have
