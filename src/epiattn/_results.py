@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._logging import logger
+from ._messages import did_you_mean
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -23,7 +24,10 @@ def run_of(mdata: MuData, key: str) -> Mapping[str, Any]:
     if not isinstance(record, Mapping) or "attends" not in record:
         runs = [name for name, other in mdata.uns.items() if isinstance(other, Mapping) and "attends" in other]
         held = f"the runs {runs}" if runs else "no run"
-        msg = f"No fit under key {key!r}: uns holds {held}; run attn.tl.fit(mdata, key_added={key!r})."
+        msg = (
+            f"No fit under key {key!r}: uns holds {held}; run attn.tl.fit(mdata, key_added={key!r})."
+            f"{did_you_mean(key, runs)}"
+        )
         raise ValueError(msg)
     return record
 

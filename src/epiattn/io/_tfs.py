@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn._logging import logger
+from epiattn._messages import did_you_mean
 
 from ._gene_tables import GENE_NAME, unversioned
 from ._places import some
@@ -116,8 +116,7 @@ def _column(expression: pd.DataFrame, cell_type: str | None) -> pd.Series:
         return expression.iloc[:, 0]
     names = [str(name) for name in expression.columns]
     if cell_type not in names:
-        close = difflib.get_close_matches(str(cell_type), names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(cell_type, names)
         msg = f"cell_type must be one of the columns of expression ({some(names)}), not {cell_type!r}.{hint}"
         raise ValueError(msg)
     return expression.iloc[:, names.index(cell_type)]
