@@ -9,6 +9,7 @@ from ._logging import logger
 from ._messages import did_you_mean
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mudata import MuData
 
 
@@ -116,3 +117,9 @@ def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None) -> 
             "model uses better than chance. It says where the model looks, not what matters.",
             key, ", ".join(names),
         )  # fmt: skip
+
+
+def warn_of_nothing(table: pd.DataFrame, column: str, bound: float, why: str) -> None:
+    """Say so where a bound on a column leaves no row because the column has no value at all."""
+    if len(table) and table[column].isna().all():
+        logger.warning("No row has a value in %r, so that none passes %g: %s.", column, bound, why)

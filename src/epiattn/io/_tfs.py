@@ -140,5 +140,13 @@ def keep_expressed(
         if required:
             msg = f"{what}: leave them out, or pass an annotation that has their names."
             raise ValueError(msg)
-        logger.warning("%s; they are left out.", what)
+        there = by_name(genes).index
+        unnamed = [name for name in lacking if name not in there]
+        why = (
+            f" {len(unnamed)} of them are not in the table of genes ({len(genes)}), which leads from names to ids: it "
+            "should have all genes, or the expression the names of genes."
+            if len(unnamed) > len(tfs) / 2
+            else ""
+        )
+        logger.warning("%s; they are left out.%s", what, why)
     return [name for name, there in zip(tfs, known, strict=True) if there], values[known]

@@ -103,7 +103,7 @@ def latent(
             else:
                 _draw_values(ax, points, coloring, order, size, end)
             _bare(ax)
-        name = basis.removeprefix("X_").upper() if basis == "X_umap" else basis.removeprefix("X_")
+        name = "UMAP" if basis.endswith("_umap") else basis.removeprefix("X_")
         axes[0].set_xlabel(f"{name} 1", loc="left")
         axes[0].set_ylabel(f"{name} 2", loc="bottom")
     return figure
