@@ -61,6 +61,46 @@ def test_an_ensemble_with_intervals(tmp_path):
     assert {"attn_score_sd", "attn_score_low", "attn_score_high"} <= set(mudata.read_h5mu(tmp_path / "fit.h5mu").obs)
 
 
+def fails(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 1
+    return result.output
+
+
+def test_errors_are_sentences(tmp_path):
+    data = tmp_path / "data.h5mu"
+    run("simulate", "-o", data, "--n-genes", 60, "--cell-types", 1)
+    output = fails("fit", data, "-o", tmp_path / "fit.h5mu", "--model", "multiattention")
+    assert output.startswith("Error: Unknown model 'multiattention'; known are")
+    assert "Did you mean 'multi_attention'?" in output
+    assert "Traceback" not in output
+    with pytest.raises(ValueError, match="Unknown model"):
+        run_and_raise("--traceback", "fit", data, "-o", tmp_path / "fit.h5mu", "--model", "multiattention")
+
+
+def run_and_raise(*arguments):
+    CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_files_are_refused_before_any_work_is_done(tmp_path, monkeypatch):
+    data, text, broken = (tmp_path / name for name in ("data.h5mu", "samples.csv", "broken.h5mu"))
+    run("simulate", "-o", data, "--n-genes", 60, "--cell-types", 1)
+    text.write_text("cell_type,assay,target,path\n")
+    broken.write_text("no HDF5")
+    monkeypatch.setattr(attn.tl, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    assert "must end in .h5mu or .zarr, not 'fit.h5ad'" in fails("fit", data, "-o", tmp_path / "fit.h5ad")
+    assert "No folder" in fails("fit", data, "-o", tmp_path / "none" / "fit.h5mu")
+    assert "samples.csv must be a MuData" in fails("fit", text, "-o", tmp_path / "fit.h5mu")
+    assert "broken.h5mu cannot be read as a MuData" in fails("fit", broken, "-o", tmp_path / "fit.h5mu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.h5mu", "data.h5mu", "samples.csv"]
+
+
+def test_zarr_is_read_and_written(tmp_path):
+    run("simulate", "-o", tmp_path / "data.zarr", "--n-genes", 100, "--cell-types", 1)
+    run("fit", tmp_path / "data.zarr", "-o", tmp_path / "fit.zarr", "--max-epochs", 1)
+    assert "X_attn" in mudata.read_zarr(tmp_path / "fit.zarr").obsm
+
+
 def test_benchmark_prints_the_table_and_writes_it(tmp_path):
     data = tmp_path / "data.h5mu"
     attn.datasets.simulate(n_genes=150, cell_types=2, n_tfs=5, max_cpgs=5).write_h5mu(data)

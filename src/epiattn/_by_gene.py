@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import _keys as k
+from ._validation import check_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +57,7 @@ def by_gene(mdata: MuData, groupby: str) -> ByGene:
     """
     import pandas as pd
 
-    if groupby not in mdata.obs:
-        msg = f"obs[{groupby!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
+    check_column(mdata, groupby)
     if k.GENE_ID not in mdata.obs:
         msg = "obs['gene_id'] is missing: which gene each observation is about."
         raise ValueError(msg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _keys as k
+from ._validation import check_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +24,7 @@ def groups_of(mdata: MuData, groupby: str | None) -> dict[str, np.ndarray]:
     """
     if groupby is None:
         return {"all": np.ones(mdata.n_obs, bool)}
-    if groupby not in mdata.obs:
-        msg = f"obs[{groupby!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
+    check_column(mdata, groupby)
     column = mdata.obs[groupby]
     names = column.astype(str).where(column.notna(), None)
     return {str(name): (names == name).to_numpy(bool) for name in sorted(names.dropna().unique())}

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from . import _keys as k
 from ._compat import layer_names
+from ._messages import did_you_mean
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,6 +51,9 @@ def find_channels(mdata: MuData, chosen: Mapping[str, Sequence[str]] | None = No
     if chosen is None:
         available = [name for name in available if name != k.DISTAL]
     else:
+        if not isinstance(chosen, Mapping):
+            msg = f"channels must be a mapping such as {{'histone': ['H3K4me3']}}, not {chosen!r}."
+            raise TypeError(msg)
         if unknown := [name for name in chosen if name not in available]:
             msg = f"channels names the modalities {unknown}, but the input modalities here are {available}."
             raise ValueError(msg)
@@ -70,15 +74,17 @@ def _channels(adata: AnnData, modality: str, chosen: Sequence[str] | None) -> li
     record = adata.uns.get(k.PACKAGE, {})
     layers = layer_names(adata)
     source = "channels" if chosen is not None else f"mdata[{modality!r}].uns['epiattn']['channels']"
+    written = {str(name) for name in record.get("written", [])}
     if chosen is None:
         chosen = record.get("channels")
     if chosen is None:
-        written = {str(name) for name in record.get("written", [])}
         channels = sorted(name for name in layers if name not in written and not name.startswith(k.truth("")))
     else:
         channels = [str(name) for name in ([chosen] if isinstance(chosen, str) else chosen)]
         if unknown := [name for name in channels if name not in layers]:
-            msg = f"{source} names {unknown}, but the layers of mdata[{modality!r}] are {sorted(layers)}."
+            there = sorted(set(layers) - written)
+            hint = did_you_mean(unknown[0], there)
+            msg = f"{source} names {unknown}, but the layers of mdata[{modality!r}] are {there}.{hint}"
             raise ValueError(msg)
     if not channels:
         msg = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
+
+from ._messages import did_you_mean
 
 
 class Entry(NamedTuple):
@@ -35,8 +36,7 @@ class Registry(Mapping[str, Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
-            close = difflib.get_close_matches(str(name), self._entries, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, self._entries)
             msg = f"Unknown {self.kind} {name!r}; known are {list(self._entries)}.{hint}"
             raise ValueError(msg)
         return self._entries[name]

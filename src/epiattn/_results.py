@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._logging import logger
+from ._messages import did_you_mean
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mudata import MuData
 
 
@@ -23,7 +25,10 @@ def run_of(mdata: MuData, key: str) -> Mapping[str, Any]:
     if not isinstance(record, Mapping) or "attends" not in record:
         runs = [name for name, other in mdata.uns.items() if isinstance(other, Mapping) and "attends" in other]
         held = f"the runs {runs}" if runs else "no run"
-        msg = f"No fit under key {key!r}: uns holds {held}; run attn.tl.fit(mdata, key_added={key!r})."
+        msg = (
+            f"No fit under key {key!r}: uns holds {held}; run attn.tl.fit(mdata, key_added={key!r})."
+            f"{did_you_mean(key, runs)}"
+        )
         raise ValueError(msg)
     return record
 
@@ -112,3 +117,9 @@ def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None) -> 
             "model uses better than chance. It says where the model looks, not what matters.",
             key, ", ".join(names),
         )  # fmt: skip
+
+
+def warn_of_nothing(table: pd.DataFrame, column: str, bound: float, why: str) -> None:
+    """Say so where a bound on a column leaves no row because the column has no value at all."""
+    if len(table) and table[column].isna().all():
+        logger.warning("No row has a value in %r, so that none passes %g: %s.", column, bound, why)

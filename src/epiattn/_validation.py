@@ -10,6 +10,7 @@ from scipy import sparse
 
 from . import _keys as k
 from ._compat import make_writable, new_mudata
+from ._messages import did_you_mean
 from ._modalities import Channels, kind
 
 if TYPE_CHECKING:
@@ -239,6 +240,20 @@ def _some(names: Any, n: int = 3) -> str:
     return shown + (", …" if len(names) > n else "")
 
 
+def check_column(mdata: MuData, name: str) -> None:
+    """Refuse a column of ``obs`` that is not there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    """
+    if name not in mdata.obs:
+        columns = [str(column) for column in mdata.obs.columns]
+        msg = f"obs[{name!r}] is missing; the columns are {columns}.{did_you_mean(name, columns)}"
+        raise ValueError(msg)
+
+
 def rows_of_genes(mdata: MuData, genes: Collection[str] | str | None) -> np.ndarray:
     """Observations of genes, sorted.
 
@@ -262,7 +277,8 @@ def rows_of_genes(mdata: MuData, genes: Collection[str] | str | None) -> np.ndar
     known = set().union(*names)
     if unknown := sorted(wanted - known):
         more = " and more" if len(unknown) > 5 else ""
-        msg = f"Unknown genes {unknown[:5]}{more}: not in obs_names, obs['gene_id'] or obs['gene_name']."
+        hint = did_you_mean(unknown[0], sorted(known)) if len(unknown) == 1 else ""
+        msg = f"Unknown genes {unknown[:5]}{more}: not in obs_names, obs['gene_id'] or obs['gene_name'].{hint}"
         raise ValueError(msg)
     if not wanted:
         msg = "genes names no gene; None means all."

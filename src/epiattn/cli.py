@@ -8,22 +8,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from mudata import MuData
 
+
+class _PlainErrors(TyperGroup):
+    """Errors as a sentence, and where in the code they came from only if one asks."""
+
+    def invoke(self, context: Any) -> Any:
+        try:
+            return super().invoke(context)
+        except (OSError, ValueError, TypeError, ImportError) as error:
+            if context.params["traceback"]:
+                raise
+            typer.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
+            raise typer.Exit(1) from None
+
+
+def _check_output(path: Path) -> Path:
+    """Refused before any work is done."""
+    from epiattn.io._output import check_output
+
+    check_output(path)
+    return path
+
+
 app = typer.Typer(
+    cls=_PlainErrors,
     help="Learn how epigenetic marks regulate genes, cell type by cell type.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
 
-Input = Annotated[Path, typer.Argument(help="MuData file (.h5mu).", exists=True, dir_okay=False)]
-Output = Annotated[Path, typer.Option("--output", "-o", help="MuData file to write (.h5mu).")]
+Input = Annotated[Path, typer.Argument(help="MuData file (.h5mu or .zarr).", exists=True)]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="MuData to write (.h5mu or .zarr).", callback=_check_output)
+]
 
 
 @app.callback()
-def main() -> None:
+def main(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error came from.")] = False,
+) -> None:
     """Learn how epigenetic marks regulate genes, cell type by cell type."""
     # mudata 0.3 announces at every copy and file what 0.4 does differently; it changes nothing here.
     warnings.filterwarnings("ignore", "From 0.4", FutureWarning)
@@ -117,7 +145,7 @@ def simulate(
     """Write a simulated data set."""
     import epiattn as attn
 
-    attn.datasets.simulate(n_genes=n_genes, cell_types=cell_types, seed=seed).write_h5mu(output)
+    _write(attn.datasets.simulate(n_genes=n_genes, cell_types=cell_types, seed=seed), output)
     typer.echo(f"Wrote {output}.")
 
 
@@ -125,7 +153,7 @@ def simulate(
 def build(
     sheet: Annotated[Path, typer.Argument(help="Sample sheet (CSV, TSV or YAML).", exists=True, dir_okay=False)],
     annotation: Annotated[Path, typer.Option(help="Genes: GTF, BED or table.", exists=True, dir_okay=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="MuData to write (.h5mu or .zarr).")],
+    output: Output,
     window: Annotated[list[int], typer.Option(help="Bases on each side of the TSS; one, or one a bin size.")] = [2_000],  # noqa: B006
     bin_size: Annotated[list[int], typer.Option(help="Bases of a bin; repeat it for several resolutions.")] = [100],  # noqa: B006
     max_cpgs: Annotated[int, typer.Option(help="Most CpGs of a gene.")] = 436,
@@ -138,24 +166,20 @@ def build(
     """Read raw tracks around every gene into one data set. An interrupted build goes on where it was."""
     import epiattn as attn
 
-    try:
-        attn.io.build(
-            sheet,
-            annotation=annotation,
-            window=window,
-            bin_size=bin_size,
-            max_cpgs=max_cpgs,
-            min_coverage=min_coverage,
-            merge_strands=merge_strands,
-            biotypes=None if biotype == ["all"] else biotype,
-            blacklist=blacklist,
-            output=output,
-            load=False,
-            n_jobs=n_jobs,
-        )
-    except (OSError, ValueError, ImportError) as error:
-        typer.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
-        raise typer.Exit(1) from None
+    attn.io.build(
+        sheet,
+        annotation=annotation,
+        window=window,
+        bin_size=bin_size,
+        max_cpgs=max_cpgs,
+        min_coverage=min_coverage,
+        merge_strands=merge_strands,
+        biotypes=None if biotype == ["all"] else biotype,
+        blacklist=blacklist,
+        output=output,
+        load=False,
+        n_jobs=n_jobs,
+    )
     typer.echo(f"Wrote {output}.")
 
 
@@ -174,12 +198,10 @@ def fit(
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Train a model on a data set and write what it found."""
-    import mudata
-
     import epiattn as attn
 
     mdata = attn.tl.fit(
-        mudata.read_h5mu(data),
+        _read(data),
         model=model,
         target=target,
         model_dir=model_dir,
@@ -190,7 +212,7 @@ def fit(
         key_added=key_added,
         seed=seed,
     )
-    mdata.write_h5mu(output)
+    _write(mdata, output)
     _print_metrics(mdata, key_added)
     typer.echo(f"Wrote {output}.")
 
@@ -203,12 +225,10 @@ def embed(
     key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "attn",
 ) -> None:
     """Apply a saved model to a data set and write what it found."""
-    import mudata
-
     import epiattn as attn
 
-    mdata = attn.tl.embed(mudata.read_h5mu(data), model_dir, key_added=key_added)
-    mdata.write_h5mu(output)
+    mdata = attn.tl.embed(_read(data), model_dir, key_added=key_added)
+    _write(mdata, output)
     _print_metrics(mdata, key_added)
     typer.echo(f"Wrote {output}.")
 
@@ -233,13 +253,12 @@ def benchmark(
 ) -> None:
     """Compare models and baselines on the same folds; print the table, write it as CSV and as a report, and draw it."""
     import matplotlib as mpl
-    import mudata
 
     import epiattn as attn
     from epiattn._report import write_report
 
     mpl.use("Agg")
-    mdata = mudata.read_h5mu(data)
+    mdata = _read(data)
     chosen = [name.strip() for name in models.split(",")]
     options: dict[str, Any] = {} if max_epochs is None else {"max_epochs": max_epochs}
     folds = attn.tl.benchmark(
@@ -268,6 +287,27 @@ def benchmark(
     _print_benchmark(mdata)
     written = ["report.html", "summary.csv", "folds.csv", *(f"{name}.png" for name in plots)]
     typer.echo(f"Wrote {output}/: " + ", ".join(written) + ".")
+
+
+def _read(path: Path) -> MuData:
+    from epiattn._compat import read
+    from epiattn.io._output import SUFFIXES
+
+    if path.suffix not in SUFFIXES:
+        msg = f"{path} must be a MuData, in a file that ends in .h5mu or .zarr; `epiattn build` makes one."
+        raise ValueError(msg)
+    try:
+        return read(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        msg = f"{path} cannot be read as a MuData: {error}"
+        raise ValueError(msg) from error
+
+
+def _write(mdata: MuData, path: Path) -> None:
+    """Under its name when it is whole."""
+    from epiattn.io._output import write
+
+    write(mdata, (), path)
 
 
 def _command_of(context: typer.Context) -> str:

@@ -377,3 +377,17 @@ def test_an_expression_table_of_other_genes(folder):
     sheet[sheet["assay"] != "tf"].to_csv(folder / "samples.csv", index=False)
     with pytest.raises(ValueError, match="expression of none of the genes"):
         build(folder)
+
+
+def test_tables_are_checked_before_tracks_are_read(folder, monkeypatch):
+    read = count_reads(monkeypatch)
+    genes = pd.read_csv(folder / "genes.tsv", sep="\t").drop(columns="gene_name")
+    genes.to_csv(folder / "genes.tsv", sep="\t", index=False)
+    edges = pd.DataFrame({"tf": ["MYC"], "confidence": ["A"], "target": ["ENSG00000000000"], "mor": [1]})
+    edges.to_csv(folder / "regulons.tsv", sep="\t", index=False)
+    with pytest.raises(ValueError, match=r"regulons\.tsv, of 'A': expression knows none of the 1 TFs \('MYC'\)"):
+        build(folder)
+    (folder / "rpkm.tsv").write_text("gene\tA\tC\nENSG00000000000\t1\t2\n")
+    with pytest.raises(ValueError, match=r"rpkm\.tsv.*'B'"):
+        build(folder)
+    assert read == []

@@ -196,6 +196,18 @@ def test_tfs_of_unknown_expression_are_left_out_and_named(tmp_path, log):
     assert "The expression of 1 of 3 TFs is not known, such as 'GATA1'; they are left out" in log.text
 
 
+def test_a_table_of_few_genes_is_said_to_be_the_reason(log):
+    edges = pd.DataFrame({"tf": ["MYC", "SOX2", "KLF4"], "target": "ENSG1", "confidence": "A", "mor": 1})
+    genes = pd.DataFrame({"gene_name": "MYC", "chrom": "chr1", "tss": 5, "strand": "+"}, index=["ENSG1"])
+    expression = pd.DataFrame({"brain": [1.0, 2.0, 3.0]}, index=["ENSG1", "ENSG2", "ENSG3"])
+    assert read_regulons(edges, genes, expression=expression).var_names.tolist() == ["MYC"]
+    assert "2 of them are not in the table of genes (1), which leads from names to ids" in log.text
+    named = expression.set_axis(["MYC", "SOX2", "TBP"], axis=0)
+    log.clear()
+    assert read_regulons(edges, genes, expression=named).var_names.tolist() == ["MYC", "SOX2"]
+    assert "which leads from names to ids" not in log.text
+
+
 def test_tfs_can_be_chosen_in_any_order(tmp_path):
     path = write(tmp_path, DOROTHEA)
     adata = read_regulons(path, GENES, tfs=["TP53", "GATA1"], expression=EXPRESSION, cell_type="liver")

@@ -69,7 +69,7 @@ def test_it_survives_writing(compared, tmp_path):
         )
 
 
-def test_one_against_one_has_ranks_and_no_adjusted_p_values(three):
+def test_one_against_one_has_ranks_and_no_adjusted_p_values(three, caplog, monkeypatch):
     mdata = attn.tl.differential_regulation(three, group="cell_type_0", reference="cell_type_2", copy=True)
     genes = attn.get.differential_regulation(mdata)
     assert genes["pvals_adj"].isna().all()
@@ -77,6 +77,9 @@ def test_one_against_one_has_ranks_and_no_adjusted_p_values(three):
     one = genes[genes["feature"] == "H3K4me3"]
     np.testing.assert_allclose(one["pvals"], np.arange(1, 151) / 150)
     assert mdata.uns["attn_differential"]["exchanged"] == {"cell_type_0": "within genes; p-values of genes are ranks"}
+    monkeypatch.setattr("epiattn._logging.logger.propagate", True)
+    assert attn.get.differential_regulation(mdata, fdr=0.1).empty
+    assert "No row has a value in 'pvals_adj', so that none passes 0.1: one cell type against one other" in caplog.text
 
 
 def test_clusters_hold_different_genes(three):

@@ -96,9 +96,12 @@ def test_names_that_mean_nothing_give_five_percent(explained):
     assert 0.04 < np.mean(shares) < 0.06
 
 
-def test_two_cell_types_have_differences_and_p_values_but_no_tau(explained):
+def test_two_cell_types_have_differences_and_p_values_but_no_tau(explained, caplog, monkeypatch):
     two = explained[explained.obs["cell_type"].isin(["cell_type_0", "cell_type_1"])].copy()
     table = attn.get.specific_genes(attn.tl.specific_genes(two))
+    monkeypatch.setattr("epiattn._logging.logger.propagate", True)
+    assert attn.get.specific_genes(two, min_tau=0.5).empty
+    assert "No row has a value in 'tau', so that none passes 0.5: two cell types have none." in caplog.text
     assert table[["tau", "z", "tau_score", "z_regulation"]].isna().all(axis=None)
     one, other = (
         table[table["group"] == name].set_index("gene_id").sort_index()

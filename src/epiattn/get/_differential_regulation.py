@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from epiattn._results import result_of
+from epiattn._results import result_of, warn_of_nothing
 from epiattn._validation import check_choice
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def differential_regulation(
         check_choice(column, value, list(dict.fromkeys(names)))
         table = table[(names == value).to_numpy()]
     if fdr is not None:
+        warn_of_nothing(table, "pvals_adj", fdr, "one cell type against one other leaves ranks (pvals) alone")
         table = table[(table["pvals_adj"] <= fdr).to_numpy()]
     if level == "features":
         table = table.iloc[(-table["score"].abs()).argsort(kind="stable")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epiattn import _keys as k
-from epiattn._results import result_of
+from epiattn._results import result_of, warn_of_nothing
 from epiattn._validation import check_choice
 
 if TYPE_CHECKING:
@@ -76,8 +76,10 @@ def specific_genes(
         check_choice("group", group, [str(name) for name in record["groups"]])
         keep &= (genes["group"].astype(str) == group).to_numpy()
     if fdr is not None:
+        warn_of_nothing(genes, "pvals_adj", fdr, "a test needs both expression and a model")
         keep &= (genes["pvals_adj"] <= fdr).to_numpy()
     if min_tau is not None:
+        warn_of_nothing(genes, "tau", min_tau, "two cell types have none")
         keep &= (genes["tau"] >= min_tau).to_numpy()
     genes = genes[keep].reset_index(drop=True)
     if level == "genes":

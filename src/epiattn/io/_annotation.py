@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ import pandas as pd
 
 from epiattn import _keys as k
 from epiattn._logging import logger
+from epiattn._messages import did_you_mean
 from epiattn._validation import check_choice
 
 from ._chromosomes import match_chromosomes, plain_name
@@ -177,8 +177,7 @@ def _keep_biotypes(records: pd.DataFrame, biotypes: str | Iterable[str], report:
         return records
     known = ", ".join(f"{name} ({n})" for name, n in counts.items())
     if unknown := [name for name in wanted if name not in counts]:
-        close = difflib.get_close_matches(unknown[0], list(map(str, counts.index)), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(unknown[0], counts.index)
         logger.warning("%s: no gene is %s; biotypes there are %s.%s", report.path, unknown[0], known, hint)
     kept = records[k.GENE_ID].isin(biotype.index[biotype.isin(wanted)])
     return report.keep(records, kept, f"of other biotypes than {', '.join(wanted)}", f" Its biotypes are {known}.")

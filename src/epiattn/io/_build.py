@@ -100,6 +100,7 @@ def build(
     bin_sizes = tuple(bin_size) if isinstance(bin_size, Sequence) else (bin_size,)
     lists = {"max_cpgs": max_cpgs, "min_coverage": min_coverage, "merge_strands": merge_strands}
     plan = Plan(rows, annotation, window, bin_sizes, lists)
+    plan.read_tables()
     with _kept_beside(target) as folder:
         pieces = Pieces(folder)
         run(plan.tasks, pieces, n_jobs=n_jobs, client=client, title="Reading tracks")

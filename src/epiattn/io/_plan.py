@@ -82,6 +82,7 @@ class Plan:
             raise ValueError(msg)
         check_genes(genes)
         self._tables: dict[str, pd.DataFrame] = {}
+        self._regulons: dict[str, AnnData | None] = {}
         #: By bin size; the first one is that of methylation and of peaks of TFs too.
         self.windows = check_bins(window, bin_sizes)
         self.window = self.windows[bin_sizes[0]]
@@ -142,6 +143,13 @@ class Plan:
         key = fingerprint(function.__name__, path, *arguments[1:])
         task = Task(f"{name} of {row.cell_type} ({path})", key, function, arguments)
         return Track(row, [(np.arange(len(self.genes)), task)])
+
+    def read_tables(self) -> None:
+        """Expression and regulons, which take no time: what is wrong with them is said before tracks are read."""
+        if self._of(RNA):
+            self._expression_of_genes()
+        for cell_type in self.cell_types:
+            self._regulons_of(cell_type)
 
     # --- what becomes of it ---
 
@@ -256,16 +264,10 @@ class Plan:
 
     def _tf_channels(self, cell_type: str, pieces: Pieces) -> dict[str, tuple[list[str], sparse.csr_matrix]]:
         """TFs and values of each channel of one cell type, from regulons and from peaks."""
-        expression = self.expression[cell_type].to_frame() if cell_type in self.expression else None
-        parts = []
-        tables = [row.path for row in self._of(TF) if row.format == REGULONS and row.cell_type == cell_type]
-        if len(tables) > 1:
-            msg = f"{cell_type!r} has several tables of regulons ({', '.join(tables)}): put them into one."
-            raise ValueError(msg)
-        for path in tables:
-            parts.append(read_regulons(self._edges(path), self.genes, expression=expression))
+        regulons = self._regulons_of(cell_type)
+        parts = [] if regulons is None else [regulons]
         if tracks := [track for track in self.peaks if track.row.cell_type == cell_type]:
-            peaks = self._bound(tracks, expression, pieces)
+            peaks = self._bound(tracks, self._expression_in(cell_type), pieces)
             if any(row.format == REGULONS for row in self._of(TF)):
                 peaks.layers[PEAK] = peaks.layers.pop(BINDING)
             parts.append(peaks)
@@ -275,6 +277,26 @@ class Plan:
                 names, values = list(part.var_names), part.layers[name]
                 channels[name] = _join(channels[name], (names, values)) if name in channels else (names, values)
         return channels
+
+    def _expression_in(self, cell_type: str) -> pd.DataFrame | None:
+        return self.expression[cell_type].to_frame() if cell_type in self.expression else None
+
+    def _regulons_of(self, cell_type: str) -> AnnData | None:
+        """The TFs of a cell type by its table of regulons, read once; ``None`` if it has none."""
+        if cell_type not in self._regulons:
+            tables = [row.path for row in self._of(TF) if row.format == REGULONS and row.cell_type == cell_type]
+            if len(tables) > 1:
+                msg = f"{cell_type!r} has several tables of regulons ({', '.join(tables)}): put them into one."
+                raise ValueError(msg)
+            found = None
+            for path in tables:
+                try:
+                    found = read_regulons(self._edges(path), self.genes, expression=self._expression_in(cell_type))
+                except ValueError as error:
+                    msg = f"{path}, of {cell_type!r}: {error}"
+                    raise ValueError(msg) from error
+            self._regulons[cell_type] = found
+        return self._regulons[cell_type]
 
     def _edges(self, path: str) -> pd.DataFrame:
         """A table of regulons, read once."""

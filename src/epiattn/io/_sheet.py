@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections import defaultdict
@@ -14,6 +13,7 @@ import pandas as pd
 
 from epiattn import _keys as k
 from epiattn._logging import logger
+from epiattn._messages import did_you_mean
 
 from ._formats import ASSAYS, PEAKS, check_format, guess_format
 from ._sheet_rows import Problems, Row, rows_of_table, rows_of_text, rows_of_yaml
@@ -137,9 +137,7 @@ class _Sample(NamedTuple):
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
     known = list(known)
     plain = word.lower().replace(" ", "_")
-    close = [_OTHER_NAMES[plain]] if _OTHER_NAMES.get(plain) in known else []
-    close = close or difflib.get_close_matches(plain, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    return did_you_mean(_OTHER_NAMES[plain] if _OTHER_NAMES.get(plain) in known else plain, known)
 
 
 def _check_columns(name: str, rows: list[Row], problems: Problems) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn._logging import logger
+from epiattn._messages import did_you_mean
 
 from ._gene_tables import GENE_NAME, unversioned
 from ._places import some
@@ -116,8 +116,7 @@ def _column(expression: pd.DataFrame, cell_type: str | None) -> pd.Series:
         return expression.iloc[:, 0]
     names = [str(name) for name in expression.columns]
     if cell_type not in names:
-        close = difflib.get_close_matches(str(cell_type), names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(cell_type, names)
         msg = f"cell_type must be one of the columns of expression ({some(names)}), not {cell_type!r}.{hint}"
         raise ValueError(msg)
     return expression.iloc[:, names.index(cell_type)]
@@ -141,5 +140,13 @@ def keep_expressed(
         if required:
             msg = f"{what}: leave them out, or pass an annotation that has their names."
             raise ValueError(msg)
-        logger.warning("%s; they are left out.", what)
+        there = by_name(genes).index
+        unnamed = [name for name in lacking if name not in there]
+        why = (
+            f" {len(unnamed)} of them are not in the table of genes ({len(genes)}), which leads from names to ids: it "
+            "should have all genes, or the expression the names of genes."
+            if len(unnamed) > len(tfs) / 2
+            else ""
+        )
+        logger.warning("%s; they are left out.%s", what, why)
     return [name for name, there in zip(tfs, known, strict=True) if there], values[known]

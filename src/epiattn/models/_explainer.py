@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from epiattn import _keys as k
 from epiattn._modalities import kind, present
+from epiattn._settings import settings
 from epiattn._validation import check_choice
 from epiattn.nn import ModalityBatch
 
@@ -178,9 +180,12 @@ class Explainer:
             return Attributions(occlusion_of(self, rows), self.output(rows), nothing)
         found: dict[str, list] = {name: [] for name in self.channels}
         outputs, baselines = [], []
-        with self.evaluating(gradients=True), _seeded(seed):
+        n_rows = self.n_obs if rows is None else len(rows)
+        hidden = not settings.progress or n_rows <= self.batch_size
+        bar = tqdm(total=n_rows, desc="Attribution", unit="obs", disable=hidden, dynamic_ncols=True)
+        with bar, self.evaluating(gradients=True), _seeded(seed):
             background = self._background(seed) if method == "gradient_shap" else None
-            for _, batch in self.batches(rows):
+            for which, batch in self.batches(rows):
                 function = _OfDifferences(self, batch)
                 values, missed = function.attribute(method, n_steps, background)
                 again = missed.nonzero()[:, 0]
@@ -196,6 +201,7 @@ class Explainer:
                     found[name].append(self.in_shape(name, each, batch[name].mask))
                 outputs.append(to_numpy(function.output))
                 baselines.append(to_numpy(function.nothing))
+                bar.update(len(which))
         join = {name: self.joined(name, parts) for name, parts in found.items()}
         return Attributions(join, np.concatenate(outputs), np.concatenate(baselines))
 

@@ -46,7 +46,10 @@ class ChannelField(LayerField):
         where = f"mdata[{self.modality!r}]"
         if kind(self.modality) == k.HISTONE:
             if target[self.N_VARS_KEY] != source[self.N_VARS_KEY]:
-                msg = f"{where} has {target[self.N_VARS_KEY]} bins, the model was trained on {source[self.N_VARS_KEY]}."
+                msg = (
+                    f"{where} has {target[self.N_VARS_KEY]} bins, the model was trained on {source[self.N_VARS_KEY]}: "
+                    "build the new data with the window and bin size of the training data."
+                )
                 raise ValueError(msg)
             if self.START in source and self.START in target and not _same_bins(source, target):
                 msg = (

@@ -16,6 +16,7 @@ from scvi.train import TrainRunner
 
 from epiattn import _keys as k
 from epiattn._logging import logger
+from epiattn._messages import did_you_mean
 from epiattn._modalities import expression_of
 from epiattn._settings import settings
 from epiattn.metrics import temperature
@@ -96,7 +97,8 @@ class TrainingMixin:
         if target is None:
             label_key = self.registry_["setup_args"]["label_key"]
             needed = {"label": f"labels in obs[{label_key!r}]", "expression": "expression in mdata['rna'].X"}
-            msg = f"Training needs {needed[self.target]}; epiattn.pp.label(mdata) makes labels from expression."
+            hint = did_you_mean(label_key, mdata.obs.columns) if self.target == "label" else ""
+            msg = f"Training needs {needed[self.target]}; epiattn.pp.label(mdata) makes labels from expression.{hint}"
             raise ValueError(msg)
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":

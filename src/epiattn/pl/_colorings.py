@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._messages import did_you_mean
 from epiattn._modalities import expression_of, find_channels, kind
 from epiattn._results import result_of, run_of
 
@@ -85,9 +86,10 @@ def coloring_of(mdata: MuData, name: str, key: str) -> Coloring:
         of, feature = SIGNAL, name
     found = {SIGNAL: _signal, ATTENTION: _attention, ATTRIBUTION: _attribution}[of](mdata, feature, key)
     if found is None:
+        others = known_colorings(mdata, key)
         msg = (
             f"obs[{name!r}] is missing; the columns are {list(mdata.obs.columns)}, and other colours are "
-            f"{known_colorings(mdata, key)}."
+            f"{others}.{did_you_mean(name, [*mdata.obs.columns, *others])}"
         )
         raise ValueError(msg)
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
-from epiattn._validation import as_mudata
+from epiattn._validation import as_mudata, check_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +30,7 @@ def column_of(mdata: MuData, name: str) -> pd.Series:
     ValueError
         If there is no such column.
     """
-    if name not in mdata.obs:
-        msg = f"obs[{name!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
+    check_column(mdata, name)
     return mdata.obs[name]
 
 

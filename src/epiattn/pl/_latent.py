@@ -105,20 +105,16 @@ def latent(
             else:
                 _draw_values(ax, points, coloring, order, size, end)
             _bare(ax)
-        name = "UMAP" if basis in _usual(key) else basis.removeprefix("X_")
+        name = "UMAP" if basis.endswith("_umap") else basis.removeprefix("X_")
         axes[0].set_xlabel(f"{name} 1", loc="left")
         axes[0].set_ylabel(f"{name} 2", loc="bottom")
     return figure
 
 
-def _usual(key: str) -> tuple[str, str]:
-    """Names of the UMAPs that scanpy and ``tl.cluster`` write."""
-    return "X_umap", k.umap(k.cluster(key))
-
-
 def _basis(mdata: MuData, key: str) -> str:
-    usual = _usual(key)
-    return next((name for name in usual if name in mdata.obsm), usual[0])
+    """The UMAP that scanpy wrote, or that of ``tl.cluster``."""
+    of_cluster = k.umap(k.cluster(key))
+    return of_cluster if of_cluster in mdata.obsm and "X_umap" not in mdata.obsm else "X_umap"
 
 
 def _points(mdata: MuData, key: str, basis: str) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn._compat import layer_names
+from epiattn._messages import did_you_mean
 from epiattn._modalities import find_channels, kind, measured
 from epiattn._results import result_of, run_of
 from epiattn._validation import check_choice
@@ -61,7 +62,7 @@ def layers_of(
         return {name: there[name] for name in known}
     chosen = [marks] if isinstance(marks, str) else list(marks)
     if unknown := [name for name in chosen if name not in there]:
-        msg = f"Unknown marks {unknown}; the marks of mdata[{modality!r}] are {known}."
+        msg = f"Unknown marks {unknown}; the marks of mdata[{modality!r}] are {known}.{did_you_mean(unknown[0], known)}"
         raise ValueError(msg)
     if not chosen:
         msg = f"marks names no mark; the marks of mdata[{modality!r}] are {known}."

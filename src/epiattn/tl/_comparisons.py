@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from epiattn._validation import check_column
+
 if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
@@ -20,9 +22,7 @@ def comparisons(
     """By names of group and reference: 1 in the group, -1 in the reference, 0 in neither, shape ``(n_obs,)``."""
     import pandas as pd
 
-    if groupby not in mdata.obs:
-        msg = f"obs[{groupby!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
+    check_column(mdata, groupby)
     values = pd.Categorical(mdata.obs[groupby]).remove_unused_categories()
     known = [str(name) for name in values.categories]
     names = np.array([*known, None], dtype=object)[values.codes]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._messages import did_you_mean
 from epiattn._registry import models
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.metrics._conformal import check_level
@@ -240,11 +240,12 @@ def _sort_options(model_class: type[RegulatoryModel], options: Mapping[str, Any]
     of_model = set(inspect.signature(model_class.__init__).parameters) - own
     of_train = (set(inspect.signature(model_class.train).parameters) | _trainer_options()) - own
     if unknown := [name for name in options if name not in of_model | of_train]:
-        close = difflib.get_close_matches(unknown[0], of_model | of_train, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        of_training = set(inspect.signature(model_class.train).parameters) - own
+        listed = sorted(of_model | of_training)
+        hint = did_you_mean(unknown[0], listed) or did_you_mean(unknown[0], sorted(of_train))
         msg = (
             f"Unknown options {unknown}.{hint} The model takes {sorted(of_model)}; training takes "
-            f"{sorted(set(inspect.signature(model_class.train).parameters) - own)}."
+            f"{sorted(of_training)}."
         )
         raise TypeError(msg)
     return (

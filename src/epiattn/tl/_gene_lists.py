@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from epiattn import _keys as k
 from epiattn._results import result_of
+from epiattn._validation import check_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +59,7 @@ def lists_of_groups(mdata: MuData, groupby: str) -> dict[str, GeneList]:
     ValueError
         If there is no such column, or it holds one group only.
     """
-    if groupby not in mdata.obs:
-        msg = f"obs[{groupby!r}] is missing; the columns are {list(mdata.obs.columns)}."
-        raise ValueError(msg)
+    check_column(mdata, groupby)
     obs = mdata.obs[mdata.obs[groupby].notna()]
     background = list(dict.fromkeys(obs[k.GENE_ID].astype(str)))
     found = {

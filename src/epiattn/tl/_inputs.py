@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._messages import did_you_mean
 from epiattn._modalities import kind, measured, present
 from epiattn._regions import bins_of
 
@@ -67,7 +67,7 @@ class Inputs:
         ]
         if not found:
             known = list(dict.fromkeys(k.feature(name, each) for name, marks in self.signal.items() for each in marks))
-            msg = f"The model reads no mark {mark!r}; it reads {known}.{_hint(mark, known)}"
+            msg = f"The model reads no mark {mark!r}; it reads {known}.{did_you_mean(mark, known)}"
             raise ValueError(msg)
         return found
 
@@ -143,7 +143,7 @@ class Inputs:
         rows = np.flatnonzero(obs[k.CELL_TYPE].astype(str) == cell_type)
         if not len(rows):
             known = list(obs[k.CELL_TYPE].astype(str).unique())
-            msg = f"Unknown cell type {cell_type!r}: obs['cell_type'] holds {known}.{_hint(cell_type, known)}"
+            msg = f"Unknown cell type {cell_type!r}: obs['cell_type'] holds {known}.{did_you_mean(cell_type, known)}"
             raise ValueError(msg)
         genes = obs[k.GENE_ID].astype(str).to_numpy()
         if (twice := pd.Index(genes[rows]).duplicated()).any():
@@ -179,7 +179,7 @@ class Inputs:
         column = known.get_indexer(list(names))
         if (column < 0).any():
             unknown = names[int(np.argmin(column))]
-            msg = f"Unknown TF {unknown!r}: not in mdata[{modality!r}].var_names.{_hint(unknown, list(known))}"
+            msg = f"Unknown TF {unknown!r}: not in mdata[{modality!r}].var_names.{did_you_mean(unknown, list(known))}"
             raise ValueError(msg)
         of_model = self.trained.parts[0][1][0].columns[modality]
         if lacking := [name for name, each in zip(names, column, strict=True) if each not in of_model]:
@@ -191,8 +191,3 @@ class Inputs:
 def text_of(region: Region) -> str:
     """A region for people."""
     return f"{region[0]:g} to {region[1]:g} bp"
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
