@@ -104,7 +104,9 @@ def test_one_class_only(mdata):
 
 def test_unknown_label(mdata):
     mdata.obs["label"] = np.where(np.arange(mdata.n_obs) % 2, "up", "down")
-    check_fails(mdata, ValueError, r"Labels must be 'low' or 'high' \(or missing\), found \['down', 'up'\]")
+    check_fails(mdata, ValueError, r"Labels must be 'low' or 'high' \(or missing\), found \['down', 'up'\]\.$")
+    mdata.obs["label"] = [0, 1] * (mdata.n_obs // 2)
+    check_fails(mdata, ValueError, r"found \['0', '1'\]\. Rename them: \.map\(\{0: 'low', 1: 'high'\}\)\.")
 
 
 def test_no_label(mdata):

@@ -51,7 +51,7 @@ def find_channels(mdata: MuData, chosen: Mapping[str, Sequence[str]] | None = No
     if chosen is None:
         available = [name for name in available if name != k.DISTAL]
     else:
-        if not isinstance(chosen, Mapping):
+        if not hasattr(chosen, "keys"):
             msg = f"channels must be a mapping such as {{'histone': ['H3K4me3']}}, not {chosen!r}."
             raise TypeError(msg)
         if unknown := [name for name in chosen if name not in available]:

@@ -105,7 +105,7 @@ def test_a_saved_model_is_found_again(simulated, tmp_path, monkeypatch):
     found = attn.tl.attribute(mdata, n_steps=3, copy=True).obsm["attn_attribution"]  # by the folder in uns
     np.testing.assert_allclose(found, expected, atol=1e-6)
     (tmp_path / "model").rename(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match=r"memory, and its folder '.*model' is gone. Pass model_dir="):
+    with pytest.raises(ValueError, match=r"memory, and there is no folder '/.*model'. Pass model_dir="):
         attn.tl.attribute(mdata)
     found = attn.tl.attribute(mdata, n_steps=3, model_dir=tmp_path / "elsewhere").obsm["attn_attribution"]
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -26,7 +26,10 @@ def encode_labels(values: np.ndarray) -> np.ndarray:
     missing = pd.isna(values)
     names = np.array([str(value) for value in values], dtype=object)
     if unknown := sorted(set(names[~missing]) - {k.LOW, k.HIGH}):
-        msg = f"Labels must be {k.LOW!r} or {k.HIGH!r} (or missing), found {unknown[:5]}."
+        hint = (
+            f" Rename them: .map({{0: {k.LOW!r}, 1: {k.HIGH!r}}})." if set(unknown) <= {"0", "1", "0.0", "1.0"} else ""
+        )
+        msg = f"Labels must be {k.LOW!r} or {k.HIGH!r} (or missing), found {unknown[:5]}.{hint}"
         raise ValueError(msg)
     return np.where(missing, np.nan, (names == k.HIGH).astype(float))
 

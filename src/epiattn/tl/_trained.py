@@ -77,7 +77,7 @@ def find_models(mdata: MuData, key: str, model_dir: str | Path | None = None) ->
         return _KEPT[expected]
     folder = model_dir or record.get("model_dir")
     if folder is None or (model_dir is None and not Path(str(folder)).exists()):
-        gone = f", and its folder {str(folder)!r} is gone" if folder is not None else ""
+        gone = "" if folder is None else f", and there is no folder {str(Path(folder).absolute())!r}"
         msg = (
             f"The models of the run {key!r} are not in this session's memory{gone}. Pass model_dir=, the folder that "
             "attn.tl.fit(mdata, model_dir=...) saved them in, or fit again."
