@@ -199,7 +199,7 @@ def make(phase: float = 0) -> MuData:
     mdata.uns["attn_differential"] = {
         "tool": "differential_regulation",
         **RUN,
-        "of": "attribution",
+        "params": {"of": "attribution"},
         "genes": _genes(phase),
         "features": _features(phase),
     }

@@ -40,6 +40,11 @@ def test_of_a_group_the_share_of_its_own_observations_counts(made):
     assert attn.pl.tf_network(made, group="lung").get_title() == "lung"
 
 
+def test_all_observations_may_be_one_group(made):
+    del made.uns["attn_attention"]["groupby"]  # as tl.attention(groupby=None) writes it: None cannot be stored
+    assert attn.pl.tf_network(made).get_title() == "All observations"
+
+
 def test_it_is_the_same_every_time_and_on_the_given_axes(made):
     _, axes = plt.subplots(1, 2)
     places = [np.asarray(attn.pl.tf_network(made, ax=ax).collections[0].get_offsets()) for ax in axes]

@@ -48,6 +48,14 @@ def test_every_group_is_compared_with_the_rest_by_default(compared):
     assert (adjusted["pvals_adj"] >= adjusted["pvals"] - 1e-12).all()
 
 
+def test_every_other_group_is_compared_with_the_reference(three):
+    reference = ["cell_type_0", "cell_type_1"]
+    mdata = attn.tl.differential_regulation(three, reference=reference, n_permutations=20, copy=True)
+    features = attn.get.differential_regulation(mdata, level="features")
+    assert set(features["group"].astype(str)) == {"cell_type_2"}
+    assert set(features["reference"].astype(str)) == {"cell_type_0, cell_type_1"}
+
+
 def test_scanpy_reads_the_features(compared):
     table = sc.get.rank_genes_groups_df(compared, "cell_type_2", key="attn_differential")
     features = attn.get.differential_regulation(compared, level="features", group="cell_type_2").set_index("feature")
@@ -113,6 +121,8 @@ def test_attention_can_be_compared_too(three):
     marks = list(mdata.uns["attn"]["channels"]["histone"])
     assert set(features.index) == {*marks, "tf"}
     assert features.loc[marks, "mean_group"].sum() == pytest.approx(1, rel=1e-4)
+    figure = attn.pl.differential_regulation(mdata, level="features")
+    assert figure.get_supxlabel() == "Difference of attention"
 
 
 def test_genes_whose_program_differs_come_first():

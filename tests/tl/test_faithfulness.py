@@ -199,6 +199,17 @@ def test_a_run_of_embed_cannot_be_trained_again(simulated, tmp_path):
     attn.tl.faithfulness(mdata, methods="attention", checks=["weights"], model_dir=tmp_path / "model", **FAST)
 
 
+def test_an_object_may_lack_a_modality_and_an_ensemble_is_not_trained_again(simulated, tmp_path):
+    options = {"max_epochs": 1, "n_models": 2, "modality_dropout": 0.2}
+    attn.tl.fit(simulated, model_dir=tmp_path / "model", copy=True, **options)
+    fewer = simulated.copy()
+    del fewer.mod["tf"]
+    mdata = attn.tl.embed(fewer, tmp_path / "model")
+    attn.tl.faithfulness(mdata, methods="attention", checks=["seeds"], **FAST)
+    assert set(attn.get.faithfulness(mdata)["modality"]) == {"histone", "methylation"}
+    assert set(attn.get.faithfulness(mdata, table="stability")["n_models"]) == {2}
+
+
 # --- warnings --------------------------------------------------------------------------------------------------------
 
 

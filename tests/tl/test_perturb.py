@@ -88,6 +88,16 @@ def test_the_interaction_of_a_product_is_known(toy):
     ]
 
 
+def test_edits_that_undo_each_other_interact(toy):
+    back = [attn.tl.SwapMarks("H3K4me3", "H3K27me3"), attn.tl.SwapMarks("H3K27me3", "H3K4me3")]
+    mdata = attn.tl.perturb(toy, {"back": back}, interaction=True, copy=True)
+    together, *alone, interaction = mdata.obsm["attn_perturbation"].to_numpy().T
+    np.testing.assert_allclose(together, 0, atol=1e-4)
+    assert np.abs(alone).max() > 0.1
+    np.testing.assert_allclose(interaction, together - np.sum(alone, axis=0), atol=1e-4)
+    assert mdata.obsm["attn_perturbation_changed"]["back: interaction"].all()
+
+
 def test_an_ensemble_has_a_mean_and_a_standard_deviation(ensemble, perturbed):
     members = _trained.find_models(ensemble, "attn")[""].members.values()
     changed = mudata.MuData({name: adata.copy() for name, adata in ensemble.mod.items()})

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
-from epiattn._results import result_of, run_of
+from epiattn._results import result_of
 from epiattn._validation import check_choice
 
 from ._data import read
 from ._names import name_points
+from ._quantities import unit_of
 from ._style import DASHED, DOUBLE, GREY, LABELS, PALETTE, grid, legend_columns, legend_height, styled
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def differential_regulation(
         names = _first(table, names, len(PALETTE)) if level == "genes" else _first(table, names, _MAX_ROWS)
     table = table[(table["group"].isin(groups) & table["feature"].isin(names)).to_numpy()]
     colors = dict(zip(names, PALETTE, strict=False)) if len(names) <= len(PALETTE) else dict.fromkeys(names, PALETTE[0])
-    unit = _unit(mdata, record)
+    unit = unit_of(mdata, str(record["params"]["of"]), str(record["key"]))
     references = dict(zip(table["group"].astype(str), table["reference"].astype(str), strict=True))
     with styled():
         n_columns = min(len(groups), ncols)
@@ -146,13 +147,6 @@ def _first(table: pd.DataFrame, names: list[str], n: int) -> list[str]:
     largest = table.assign(size=table["score"].abs()).groupby("feature", observed=True)["size"].max()
     first = set(sorted(names, key=lambda name: -largest[name])[:n])
     return [name for name in names if name in first]
-
-
-def _unit(mdata: MuData, record: Any) -> str:
-    if record.get("of") == "attention":
-        return "attention (share)"
-    run = run_of(mdata, str(record["key"]))
-    return f"attribution ({'expression' if run.get('target') == 'expression' else 'log-odds'})"
 
 
 def _draw_volcano(ax: Axes, table: pd.DataFrame, colors: dict[str, str], fdr: float, n_labels: int) -> None:

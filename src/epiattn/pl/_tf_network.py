@@ -77,7 +77,7 @@ def tf_network(
     if not len(shown):
         msg = "No TF attends to another one: there is no arrow to draw."
         raise ValueError(msg)
-    bound = share_bound(mdata, record["groupby"], group)
+    bound = share_bound(mdata, record.get("groupby"), group)
     with styled():
         ax = new_axes(ax, width=1.3 * SINGLE, height=1.1 * SINGLE)
         ax.set(xticks=[], yticks=[])

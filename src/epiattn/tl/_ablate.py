@@ -134,10 +134,7 @@ def ablate(
     modalities = list(inputs.channels)
     outputs = _coalitions(trained, rows, modalities, baseline)
     whole = outputs[(True,) * len(modalities)]
-    without = {
-        name: outputs[tuple(other != name for other in modalities)] if len(modalities) > 1 else outputs[False,]
-        for name in modalities
-    }
+    without = {name: outputs[tuple(other != name for other in modalities)] for name in modalities}
     marks = list(dict.fromkeys(mark for name, each in inputs.signal.items() if name != k.DISTAL for mark in each))
     without |= {mark: trained.output(rows, _without_mark(inputs, mark)) for mark in marks if mark not in without}
     effects = {name: each - whole for name, each in without.items()}

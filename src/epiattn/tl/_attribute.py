@@ -121,7 +121,7 @@ def attribute(
     check_key(mdata, key_added)
     rows = rows_of_genes(mdata, genes)
     trained = Trained(mdata, key, model_dir)
-    check_places(mdata, key_added, _places(mdata, trained.channels, key_added))
+    check_places(mdata, key_added, _places(trained.channels, key_added))
     found = trained.attribute(rows, method=method, n_steps=n_steps, seed=seed)
     error = relative_error(found)
     if (share := float(np.mean(error > _INCOMPLETE))) > 0.01:
@@ -164,9 +164,9 @@ def totals(found: Attributions, channels: Mapping[str, Sequence[str]], index: pd
     return pd.DataFrame(columns, index=index)
 
 
-def _places(mdata: MuData, channels: Mapping[str, Sequence[str]], key_added: str) -> list[str]:
+def _places(channels: Mapping[str, Sequence[str]], key_added: str) -> list[str]:
     places = [f"obsm/{key_added}"]
-    for name in (name for name in channels if name in mdata.mod):
+    for name in channels:
         marks = channels[name] if kind(name) == k.HISTONE else []
         places += [f"{name}/layers/{k.mark_layer(key_added, mark)}" for mark in marks]
         places += [] if marks else [f"{name}/layers/{key_added}"]

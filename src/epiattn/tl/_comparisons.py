@@ -34,8 +34,8 @@ def comparisons(
     found = {}
     for each in asked:
         others = [name for name in known if name not in each] if against is None else against
-        if group is None and each == others:
-            continue
+        if group is None and each[0] in others:
+            continue  # the reference itself
         if shared := sorted(set(each) & set(others)):
             msg = f"{shared} cannot be in the group and in the reference."
             raise ValueError(msg)

@@ -123,7 +123,8 @@ def enrich(
         lists, source = lists_of_result(mdata, of, fdr=fdr, n_top=n_top), f"uns/{of}"
     if background is not None:
         tested = lists_of_user(mdata, {"background": background})["background"].genes
-        lists = {name: GeneList([i for i in each.genes if i in set(tested)], tested) for name, each in lists.items()}
+        known = set(tested)
+        lists = {name: GeneList([i for i in each.genes if i in known], tested) for name, each in lists.items()}
     named = _names_in_sets(mdata, sets)
     tables = []
     for name, each in lists.items():

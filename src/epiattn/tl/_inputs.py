@@ -10,7 +10,7 @@ from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._messages import did_you_mean
-from epiattn._modalities import kind, measured, present
+from epiattn._modalities import kind, measured
 from epiattn._regions import bins_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Inputs:
 
     def __init__(self, mdata: MuData, trained: Trained) -> None:
         self.mdata, self.trained = mdata, trained
-        self.channels = present(mdata, trained.channels)
+        self.channels = trained.channels
         self.signal = {name: marks for name, marks in self.channels.items() if kind(name) == k.HISTONE}
 
     def adata(self, place: Place) -> AnnData:

@@ -154,7 +154,8 @@ def perturb(
         if each.kind == INTERACTION:
             alone = [other for other, of in named.items() if of.kind == SINGLE and of.of == each.of]
             found[name] = found[each.of].less([found[other] for other in alone])
-            changed[name], possible[name] = changed[each.of], possible[each.of]
+            changed[name] = np.any([changed[other] for other in (each.of, *alone)], axis=0)
+            possible[name] = possible[each.of]
     columns: dict[str, dict[str, np.ndarray]] = {what: {} for what in tables}
     for name in named:
         for what, effect in found[name].tables(tables).items():

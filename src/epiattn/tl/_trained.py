@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epiattn import _keys as k
-from epiattn._modalities import expression_of
+from epiattn._modalities import expression_of, present
 from epiattn._results import run_of
 
 from ._groups import ALL, Models, load_models, parts_of
@@ -116,7 +116,9 @@ class Trained:
         self.record = run_of(mdata, key)
         models = find_models(mdata, key, model_dir) if models is None else models
         first = next(iter(models.values())).first
-        self.target, self.channels, self.n_obs = first.target, first.channels, mdata.n_obs
+        self.target, self.n_obs = first.target, mdata.n_obs
+        #: What the models read of this object.
+        self.channels = present(mdata, first.channels)
         self.key, self.fingerprint = key, fingerprint(models)
         #: Rows of the object, and the members that were made for them.
         self.parts: list[tuple[np.ndarray, list[Explainer]]] = []
