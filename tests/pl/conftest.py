@@ -20,8 +20,9 @@ mpl.use("Agg")
 
 
 @pytest.fixture(scope="session")
-def fitted_once(simulated):
-    mdata = attn.tl.fit(simulated.copy(), max_epochs=2)
+def fitted_once(simulated, tmp_path_factory):
+    # saved: the models of a session are kept for the latest runs only
+    mdata = attn.tl.fit(simulated.copy(), max_epochs=2, model_dir=tmp_path_factory.mktemp("model"))
     mdata.obsm["X_umap"] = np.random.default_rng(0).normal(size=(mdata.n_obs, 2))
     return mdata
 
