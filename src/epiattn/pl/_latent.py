@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._columns import levels_of
 from epiattn._results import run_of
 
 from ._colorings import Coloring, coloring_of, limits, title_of
-from ._data import levels_of, read
+from ._data import read
 from ._style import DOUBLE, GREY, LIGHT, color_map, colors_of, grid, styled
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def latent(
 ) -> Figure:
     """Observations on the UMAP of the latent space, one panel per colouring.
 
-    Compute the UMAP with ``tl.cluster`` or with scanpy first (see the example). Points are drawn in random order, so that no class hides
-    another, and those without a value below all others, in grey.
+    Compute the UMAP with ``tl.cluster`` or with scanpy first (see the example). Points are drawn in random order, so
+    that no class hides another, and those without a value below all others, in grey.
 
     Parameters
     ----------
@@ -45,9 +46,9 @@ def latent(
         Object that ``tl.fit`` or ``tl.embed`` wrote to.
     color
         Columns of ``obs``; ``None``: cell type, label, score and the clusters of ``tl.cluster``, or ``leiden``, if they
-        are there (those that vary). Where there is no such column: ``"H3K4me3"``, the mean signal of a mark; ``"methylation"``, the mean of the CpGs; ``"tf"``,
-        how many TFs are bound; the name of a TF, where it is bound; ``"expression"``;
-        ``"attribution:H3K4me3"`` (or of methylation, all TFs or one TF), after ``tl.attribute``;
+        are there (those that vary). Where there is no such column: ``"H3K4me3"``, the mean signal of a mark;
+        ``"methylation"``, the mean of the CpGs; ``"tf"``, how many TFs are bound; the name of a TF, where it is bound;
+        ``"expression"``; ``"attribution:H3K4me3"`` (or of methylation, all TFs or one TF), after ``tl.attribute``;
         ``"attention:H3K4me3"``, the share of a mark or TF; ``"attention:histone"``, the weight of a modality.
     key
         ``key_added`` of the run.

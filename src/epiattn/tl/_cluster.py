@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from epiattn import _keys as k
-from epiattn._results import run_of
+from epiattn._results import record_of, run_of
 from epiattn._validation import as_mudata, check_key, give_back
 
 from ._ownership import check_places, write_places
@@ -90,7 +90,7 @@ def cluster(
     from anndata import AnnData
 
     given, mdata = mdata, as_mudata(mdata, copy=copy)
-    run = run_of(mdata, key) if use_rep is None else mdata.uns.get(key, {})
+    run = run_of(mdata, key) if use_rep is None else record_of(mdata, key)
     use_rep = k.latent(key) if use_rep is None else use_rep
     key_added = k.cluster(key) if key_added is None else key_added
     check_key(mdata, key_added)
