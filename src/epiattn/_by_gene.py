@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from . import _keys as k
-from ._validation import check_column
+from ._columns import compared_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +57,9 @@ def by_gene(mdata: MuData, groupby: str) -> ByGene:
     """
     import pandas as pd
 
-    check_column(mdata, groupby)
+    groups, group = compared_groups(mdata, groupby)
     if k.GENE_ID not in mdata.obs:
         msg = "obs['gene_id'] is missing: which gene each observation is about."
-        raise ValueError(msg)
-    groups = pd.Categorical(mdata.obs[groupby]).remove_unused_categories()
-    if not len(groups.categories):
-        msg = f"No observation has a value in obs[{groupby!r}]."
         raise ValueError(msg)
     gene, ids = pd.factorize(mdata.obs[k.GENE_ID].astype(str))
     first = mdata.obs.iloc[np.unique(gene, return_index=True)[1]]
@@ -72,4 +68,4 @@ def by_gene(mdata: MuData, groupby: str) -> ByGene:
     if k.GENE_NAME in first:
         names = first[k.GENE_NAME].astype(object).where(first[k.GENE_NAME].notna(), names).to_numpy(dtype=object)
     genes = pd.DataFrame({k.GENE_NAME: names, **about}, index=pd.Index(np.asarray(ids, dtype=object), name=k.GENE_ID))
-    return ByGene([str(name) for name in groups.categories], genes, np.asarray(groups.codes, dtype=int), gene)
+    return ByGene(groups, genes, group, gene)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import _keys as k
-from ._validation import check_column
+from ._columns import levels_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +24,8 @@ def groups_of(mdata: MuData, groupby: str | None) -> dict[str, np.ndarray]:
     """
     if groupby is None:
         return {"all": np.ones(mdata.n_obs, bool)}
-    check_column(mdata, groupby)
-    column = mdata.obs[groupby]
-    names = column.astype(str).where(column.notna(), None)
-    return {str(name): (names == name).to_numpy(bool) for name in sorted(names.dropna().unique())}
+    names, codes = levels_of(mdata, groupby)
+    return {names[i]: codes == i for i in np.unique(codes[codes >= 0])}
 
 
 def over_genes(mdata: MuData, values: np.ndarray) -> dict[str, float]:

@@ -148,6 +148,16 @@ def rank_marks(key: str) -> str:
     return f"{key}_rank_marks_groups"
 
 
+def differential(key: str) -> str:
+    """Differences of regulation between groups, in ``uns``."""
+    return f"{key}_differential"
+
+
+def faithfulness(key: str) -> str:
+    """Tests of explanations, in ``uns``."""
+    return f"{key}_faithfulness"
+
+
 def enrichment(key: str) -> str:
     """Gene sets in lists of genes, in ``uns``."""
     return f"{key}_enrich"

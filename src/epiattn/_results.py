@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+def record_of(mdata: MuData, key: str) -> Mapping[str, Any]:
+    """What ``uns`` holds under a key, if it is a record; an empty one otherwise."""
+    record = mdata.uns.get(key)
+    return record if isinstance(record, Mapping) else {}
+
+
 def run_of(mdata: MuData, key: str) -> Mapping[str, Any]:
     """The record of ``tl.fit`` or ``tl.embed`` under a key.
 
@@ -21,8 +27,8 @@ def run_of(mdata: MuData, key: str) -> Mapping[str, Any]:
     ValueError
         If there is none.
     """
-    record = mdata.uns.get(key)
-    if not isinstance(record, Mapping) or "attends" not in record:
+    record = record_of(mdata, key)
+    if "attends" not in record:
         runs = [name for name, other in mdata.uns.items() if isinstance(other, Mapping) and "attends" in other]
         held = f"the runs {runs}" if runs else "no run"
         msg = (
@@ -50,14 +56,14 @@ def result_of(mdata: MuData, key: str, tool: str) -> Mapping[str, Any]:
     ValueError
         If there is none, or the run that it was about has been replaced since.
     """
-    record = mdata.uns.get(key)
-    if not isinstance(record, Mapping) or record.get("tool") != tool:
+    record = record_of(mdata, key)
+    if record.get("tool") != tool:
         found = [name for name, other in mdata.uns.items() if isinstance(other, Mapping) and other.get("tool") == tool]
         there = f" (there is {found})" if found else ""
         msg = f"No result of tl.{tool} in uns[{key!r}]{there}: run attn.tl.{tool}(mdata) first."
         raise ValueError(msg)
     about = str(record.get("key", ""))
-    if about and record.get("fingerprint") != mdata.uns.get(about, {}).get("fingerprint"):
+    if about and record.get("fingerprint") != record_of(mdata, about).get("fingerprint"):
         msg = (
             f"uns[{key!r}] is about an earlier fit under key {about!r}, which has been replaced: run "
             f"attn.tl.{tool}(mdata) again."
@@ -80,7 +86,7 @@ def unfaithful(mdata: MuData, key: str) -> list[str]:
     -------
     Their names; none if it was never tested, or the run has been replaced since.
     """
-    fingerprint = mdata.uns.get(key, {}).get("fingerprint")
+    fingerprint = record_of(mdata, key).get("fingerprint")
     found: list[str] = []
     for record in mdata.uns.values():
         if not (isinstance(record, Mapping) and record.get("tool") == "faithfulness" and record.get("key") == key):

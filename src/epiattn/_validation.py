@@ -240,20 +240,6 @@ def _some(names: Any, n: int = 3) -> str:
     return shown + (", …" if len(names) > n else "")
 
 
-def check_column(mdata: MuData, name: str) -> None:
-    """Refuse a column of ``obs`` that is not there.
-
-    Raises
-    ------
-    ValueError
-        If there is no such column.
-    """
-    if name not in mdata.obs:
-        columns = [str(column) for column in mdata.obs.columns]
-        msg = f"obs[{name!r}] is missing; the columns are {columns}.{did_you_mean(name, columns)}"
-        raise ValueError(msg)
-
-
 def rows_of_genes(mdata: MuData, genes: Collection[str] | str | None) -> np.ndarray:
     """Observations of genes, sorted.
 

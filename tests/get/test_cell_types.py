@@ -73,6 +73,19 @@ def test_other_groups_are_means_and_what_is_not_there_is_nan(explained):
     assert adata["b", "G00005"].X[0, 0] == pytest.approx(explained["rna"].X[inside].mean(), rel=1e-5)
 
 
+def test_groups_keep_the_colours_of_their_names(explained):
+    explained.uns["cell_type_colors"] = ["#000000", "#111111", "#222222", "#333333"]
+    explained.uns["label_colors"] = ["#aaaaaa", "#bbbbbb"]
+    part = explained[explained.obs["cell_type"].isin(["cell_type_1", "cell_type_3"])].copy()
+    part.obs["cell_type"] = part.obs["cell_type"].cat.set_categories(explained.obs["cell_type"].cat.categories)
+    adata = attn.get.cell_types(part)
+    assert list(adata.obs_names) == ["cell_type_1", "cell_type_3"]
+    assert list(adata.uns["cell_type_colors"]) == ["#111111", "#333333"]
+    by_label = attn.get.cell_types(explained, groupby="label")
+    expected = dict(zip(explained.obs["label"].cat.categories, ["#aaaaaa", "#bbbbbb"], strict=True))
+    assert dict(zip(by_label.obs_names, by_label.uns["label_colors"], strict=True)) == expected
+
+
 def test_without_a_run_there_is_what_was_measured(mdata, tmp_path):
     adata = attn.get.cell_types(mdata, key=None)
     assert {"expression", "H3K4me3", "methylation", "n_cpg", "tf"} <= set(adata.layers)

@@ -73,3 +73,10 @@ def test_what_cannot_be_done_is_said(explained):
     explained.obs["attn_cluster"] = "mine"
     with pytest.raises(ValueError, match="would overwrite"):
         attn.tl.cluster(explained)
+
+
+def test_clusters_of_other_coordinates_are_not_about_the_run(explained):
+    explained.obsm["X_other"] = explained.obsm["X_attn"][:, :5].copy()
+    mdata = attn.tl.cluster(explained, use_rep="X_other", umap=False, key_added="other", copy=True)
+    assert "fingerprint" not in mdata.uns["other"]
+    assert "fingerprint" in attn.tl.cluster(explained, use_rep="X_attn", umap=False, copy=True).uns["attn_cluster"]

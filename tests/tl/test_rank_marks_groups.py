@@ -117,7 +117,7 @@ def test_a_histone_only_object_is_welcome(explained):
 
 def test_what_cannot_be_done_is_said(explained):
     for options, message in (
-        ({}, r"obs\['attn_cluster'\] is missing"),
+        ({}, r"obs\['attn_cluster'\] is missing.* Run attn\.tl\.cluster"),
         ({"groupby": "label", "group": "middle"}, r"holds \['low', 'high'\], not \['middle'\]"),
         ({"groupby": "label", "method": "guess"}, "method must be one of"),
         ({"groupby": "label", "scale_by": "nothing"}, r"scale_by: obs\['nothing'\] is missing"),
@@ -128,5 +128,12 @@ def test_what_cannot_be_done_is_said(explained):
             attn.tl.rank_marks_groups(explained, **options)
     explained.obs["attn_cluster"] = explained.obs["label"]
     explained.uns["attn_cluster"] = {"tool": "cluster", "key": "attn", "fingerprint": "an earlier model"}
-    with pytest.raises(ValueError, match="has been replaced"):
-        attn.tl.rank_marks_groups(explained)
+    for tool in (
+        attn.tl.rank_marks_groups,
+        lambda mdata: attn.tl.differential_regulation(mdata, groupby="attn_cluster"),
+        lambda mdata: attn.tl.enrich(mdata, {"all": list(mdata.obs["gene_id"])}, groupby="attn_cluster"),
+    ):
+        with pytest.raises(ValueError, match="has been replaced"):
+            tool(explained)
+    explained.uns["attn_cluster"] = np.arange(3)  # of somebody else
+    attn.tl.rank_marks_groups(explained)

@@ -88,8 +88,10 @@ def cell_types(
     var.index = pd.Index(names.astype(object))
     obs = pd.DataFrame({groupby: pd.Categorical(place.groups, categories=place.groups)}, index=place.groups)
     adata = AnnData(layers[what].copy(), obs=obs, var=var, layers=layers)
-    if groupby == k.CELL_TYPE and f"{groupby}_colors" in mdata.uns:
-        adata.uns[f"{groupby}_colors"] = mdata.uns[f"{groupby}_colors"]
+    names, colors = pd.Categorical(mdata.obs[groupby]).categories, mdata.uns.get(f"{groupby}_colors", ())
+    if len(colors) == len(names):  # one for each category, also for those without an observation
+        by_name = dict(zip(map(str, names), map(str, colors), strict=True))
+        adata.uns[f"{groupby}_colors"] = [by_name[name] for name in place.groups]
     return adata if genes is None else adata[:, _columns_of(var, genes)].copy()
 
 

@@ -80,8 +80,8 @@ def ablation(
     with styled():
         if what == _ACCURACY:
             return _draw_accuracy(ax, record["accuracy"])
-        groups = groups_of(mdata, groupby)
         tables = tables_of(mdata, key, ["", "shapley"])
+        groups = groups_of(mdata, groupby, tables["shapley"].notna().all(axis=1).to_numpy())
         if what == _SHARES:
             return _draw_shares(ax, tables["shapley"], groups)
         colors = {name: color for name, color in colors_of(mdata, groupby, list(groups)).items() if name in groups}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._columns import column_of
 
-from ._data import column_of, read
+from ._data import read
 from ._results import BASELINE, Scores, function_of, higher_is_better, scores_of, title_of
 from ._style import DOUBLE, GREY, LIGHT, new_axes, styled
 

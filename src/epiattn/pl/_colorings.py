@@ -13,7 +13,7 @@ from epiattn._modalities import expression_of, find_channels, kind
 from epiattn._results import result_of, run_of
 
 from ._data import dense
-from ._quantities import ATTENTION, ATTRIBUTION, QUANTITIES, SIGNAL, layers_of, unit_of, values_of
+from ._quantities import ALL_MARKS, ATTENTION, ATTRIBUTION, QUANTITIES, SIGNAL, layers_of, unit_of, values_of
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -112,16 +112,15 @@ def _marks(mdata: MuData) -> dict[str, tuple[str, str]]:
     }
 
 
-def _kept_apart(mdata: MuData, key: str) -> list[str]:
-    """Marks whose attention the model tells apart."""
-    read = run_of(mdata, key)["channels"]
-    of_run = [name for name in read if name in mdata.mod and kind(name) == k.HISTONE]
-    return [
-        k.feature(name, mark)
+def _kept_apart(mdata: MuData, key: str) -> dict[str, tuple[str, str, str]]:
+    """Modality, mark and layer behind the name of each mark whose attention the model tells apart."""
+    of_run = [name for name in run_of(mdata, key)["channels"] if name in mdata.mod and kind(name) == k.HISTONE]
+    return {
+        k.feature(name, mark): (name, mark, layer)
         for name in of_run
-        for mark in read[name]
-        if mark in layers_of(mdata, name, of=ATTENTION, key=key)
-    ]
+        for mark, layer in layers_of(mdata, name, of=ATTENTION, key=key).items()
+        if mark != ALL_MARKS
+    }
 
 
 def _signal(mdata: MuData, feature: str, key: str) -> Coloring | None:
@@ -152,9 +151,8 @@ def _attention(mdata: MuData, feature: str, key: str) -> Coloring | None:
     weights = mdata.obsm.get(k.modality_weights(key))
     if weights is not None and feature in weights:
         return Coloring(weights[feature].to_numpy(dtype=float), "Attention relative to uniform", percentile=_MOST)
-    if feature in _kept_apart(mdata, key):
-        modality, mark = _marks(mdata)[feature]
-        layer = layers_of(mdata, modality, of=ATTENTION, key=key)[mark]
+    if feature in (apart := _kept_apart(mdata, key)):
+        modality, mark, layer = apart[feature]
         return Coloring(
             values_of(mdata[modality], mark, layer, np.arange(mdata.n_obs)).sum(1),
             "Attention (share)",

@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
-from epiattn._validation import as_mudata, check_column
+from epiattn._columns import column_of, levels_of
+from epiattn._validation import as_mudata
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mudata import MuData
 
 MAX_GROUPS = 12  # lines and colours that can be told apart
@@ -20,29 +20,6 @@ MAX_GROUPS = 12  # lines and colours that can be told apart
 def read(data: Any) -> MuData:
     """The object as a MuData, to look at: a view or a histone-only AnnData is welcome too."""
     return as_mudata(data, copy=bool(getattr(data, "is_view", False)))
-
-
-def column_of(mdata: MuData, name: str) -> pd.Series:
-    """A column of ``obs``.
-
-    Raises
-    ------
-    ValueError
-        If there is no such column.
-    """
-    check_column(mdata, name)
-    return mdata.obs[name]
-
-
-def levels_of(mdata: MuData, name: str) -> tuple[list[str], np.ndarray]:
-    """Categories of a column (``low`` before ``high``), and the number of each observation's; -1 where missing."""
-    import pandas as pd
-
-    values = pd.Categorical(column_of(mdata, name))
-    names, codes = [str(category) for category in values.categories], np.asarray(values.codes, dtype=int)
-    if names == [k.HIGH, k.LOW]:
-        names, codes = [k.LOW, k.HIGH], np.where(codes < 0, codes, 1 - codes)
-    return names, codes
 
 
 def groups_of(mdata: MuData, groupby: str | None, within: np.ndarray | None = None) -> dict[str, np.ndarray]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._columns import levels_of
 from epiattn._results import run_of
 
 from ._colorings import Coloring, coloring_of, limits, title_of
-from ._data import levels_of, read
+from ._data import read
 from ._style import DOUBLE, GREY, LIGHT, color_map, colors_of, grid, styled
 
 if TYPE_CHECKING:

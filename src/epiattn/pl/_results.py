@@ -11,11 +11,12 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn import metrics
+from epiattn._columns import column_of
 from epiattn._logging import logger
 from epiattn._modalities import expression_of
 from epiattn.metrics._traits import traits_of
 
-from ._data import MAX_GROUPS, column_of
+from ._data import MAX_GROUPS
 from ._style import DASHED, PALETTE
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._columns import column_of
 from epiattn._modalities import find_channels
 from epiattn._results import result_of
 
-from ._data import column_of, dense, read
+from ._data import dense, read
 from ._style import GREY, SINGLE, color_bar, color_map, new_axes, styled
 
 if TYPE_CHECKING:

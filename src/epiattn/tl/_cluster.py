@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from epiattn import _keys as k
-from epiattn._results import run_of
+from epiattn._results import record_of, run_of
 from epiattn._validation import as_mudata, check_key, give_back
 
 from ._ownership import check_places, write_places
@@ -90,8 +90,10 @@ def cluster(
     from anndata import AnnData
 
     given, mdata = mdata, as_mudata(mdata, copy=copy)
-    run = run_of(mdata, key) if use_rep is None else mdata.uns.get(key, {})
+    run = run_of(mdata, key) if use_rep is None else record_of(mdata, key)
     use_rep = k.latent(key) if use_rep is None else use_rep
+    of_run = {k.latent(key), *(k.context(key, name) for name in mdata.mod)}
+    about = {"key": key, "fingerprint": run["fingerprint"]} if use_rep in of_run and "fingerprint" in run else {}
     key_added = k.cluster(key) if key_added is None else key_added
     check_key(mdata, key_added)
     if use_rep not in mdata.obsm or use_rep in mdata.mod:
@@ -113,7 +115,7 @@ def cluster(
         values[f"obsm/{k.umap(key_added)}"] = space.obsm["X_umap"]
     record = {
         "tool": "cluster",
-        **({"key": key, "fingerprint": run["fingerprint"]} if "fingerprint" in run else {}),
+        **about,
         **{f"{what}_key": k.neighbors(key_added, what) for what in whats},
         "params": {
             "use_rep": use_rep,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from epiattn._validation import check_column
+from epiattn._columns import compared_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +20,8 @@ def comparisons(
     mdata: MuData, groupby: str, group: str | Sequence[str] | None, reference: str | Sequence[str]
 ) -> dict[tuple[str, str], np.ndarray]:
     """By names of group and reference: 1 in the group, -1 in the reference, 0 in neither, shape ``(n_obs,)``."""
-    import pandas as pd
-
-    check_column(mdata, groupby)
-    values = pd.Categorical(mdata.obs[groupby]).remove_unused_categories()
-    known = [str(name) for name in values.categories]
-    names = np.array([*known, None], dtype=object)[values.codes]
+    known, codes = compared_groups(mdata, groupby)
+    names = np.array([*known, None], dtype=object)[codes]
     asked = [[name] for name in known] if group is None else [[group] if isinstance(group, str) else list(group)]
     against = None if reference == REST else [reference] if isinstance(reference, str) else list(reference)
     if unknown := sorted({name for each in (*asked, against or []) for name in each} - set(known)):

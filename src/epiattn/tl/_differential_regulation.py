@@ -117,7 +117,7 @@ def differential_regulation(
         raise ValueError(msg)
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     run = run_of(mdata, key)
-    key_added = f"{key}_differential" if key_added is None else key_added
+    key_added = k.differential(key) if key_added is None else key_added
     check_key(mdata, key_added)
     compared = comparisons(mdata, groupby, group, reference)
     table = regulation_of(mdata, key, of=of, regions=regions, tfs=tfs)

@@ -132,7 +132,7 @@ def faithfulness(
     from ._untrained import check_trainable
 
     given, mdata = mdata, as_mudata(mdata, copy=copy)
-    key_added = f"{key}_faithfulness" if key_added is None else key_added
+    key_added = k.faithfulness(key) if key_added is None else key_added
     check_key(mdata, key_added)
     check_places(mdata, key_added, [])
     rng = np.random.default_rng(seed)

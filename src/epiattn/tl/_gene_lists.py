@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from epiattn import _keys as k
-from epiattn._results import result_of
-from epiattn._validation import check_column
+from epiattn._columns import compared_groups
+from epiattn._results import record_of, result_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,8 @@ def lists_of_result(mdata: MuData, of: str, *, fdr: float, n_top: int | None) ->
     ValueError
         If there is no such result, or it has no adjusted p-values and ``n_top`` is not given.
     """
-    tool = dict(mdata.uns.get(of, {})).get("tool")
-    table = result_of(mdata, of, tool if tool in ("specific_genes", "differential_regulation") else "specific_genes")
+    tool = record_of(mdata, of).get("tool")
+    table = result_of(mdata, of, "differential_regulation" if tool == "differential_regulation" else "specific_genes")
     genes: pd.DataFrame = table["genes"]
     if n_top is None and not genes["pvals_adj"].notna().any():
         msg = f"uns[{of!r}] has no adjusted p-values to choose genes by: take the best with n_top=."
@@ -59,13 +59,10 @@ def lists_of_groups(mdata: MuData, groupby: str) -> dict[str, GeneList]:
     ValueError
         If there is no such column, or it holds one group only.
     """
-    check_column(mdata, groupby)
-    obs = mdata.obs[mdata.obs[groupby].notna()]
-    background = list(dict.fromkeys(obs[k.GENE_ID].astype(str)))
-    found = {
-        str(group): GeneList(list(dict.fromkeys(ids.astype(str))), background)
-        for group, ids in obs.groupby(groupby, observed=True)[k.GENE_ID]
-    }
+    groups, codes = compared_groups(mdata, groupby)
+    ids = mdata.obs[k.GENE_ID].astype(str)
+    background = list(dict.fromkeys(ids[codes >= 0]))
+    found = {name: GeneList(list(dict.fromkeys(ids[codes == i])), background) for i, name in enumerate(groups)}
     if len(found) < 2:
         msg = f"obs[{groupby!r}] holds {list(found)} only: its genes are all there are."
         raise ValueError(msg)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn._modalities import record_written
+from epiattn._results import record_of
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -21,8 +22,7 @@ def container_of(mdata: MuData, place: str) -> tuple[Any, str]:
 
 def owned_by(mdata: MuData, key: str) -> set[str]:
     """Places that an earlier run with this key wrote."""
-    record = mdata.uns.get(key, {})
-    return {str(place) for place in record.get("written", [])} if isinstance(record, Mapping) else set()
+    return {str(place) for place in record_of(mdata, key).get("written", [])}
 
 
 def check_places(mdata: MuData, key: str, places: Sequence[str]) -> None:

@@ -10,7 +10,6 @@ from scipy.stats import false_discovery_control
 
 from epiattn import _keys as k
 from epiattn._modalities import find_channels, kind
-from epiattn._results import result_of
 from epiattn._signal_features import signal_features
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 
@@ -115,14 +114,13 @@ def rank_marks_groups(
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     key_added = k.rank_marks("attn") if key_added is None else key_added
     check_key(mdata, key_added)
-    if groupby in mdata.obs and dict(mdata.uns.get(groupby, {})).get("tool") == "cluster":
-        result_of(mdata, groupby, "cluster")  # refuses clusters of a run that has been replaced
+    compared = comparisons(mdata, groupby, group, reference)
     table = _scaled(mdata, signal_features(mdata, regions=regions, tfs=tfs), scale_by)
     values = table.to_numpy(dtype=float)
     gene = pd.factorize(mdata.obs[k.GENE_ID] if k.GENE_ID in mdata.obs else pd.Series(mdata.obs_names))[0]
     rng = np.random.default_rng(seed)
     found = []
-    for (name, other), side in comparisons(mdata, groupby, group, reference).items():
+    for (name, other), side in compared.items():
         sides = [values[side == value] for value in (1, -1)]
         tested = rank_sum(*sides)
         means, spreads = zip(*(_mean_and_spread(each) for each in sides), strict=True)
@@ -154,6 +152,8 @@ def rank_marks_groups(
             "reference": reference if isinstance(reference, str) else ", ".join(reference),
             "method": method,
             "scale_by": scale_by,
+            "n_permutations": n_permutations if method == "permutation" else None,
+            "seed": seed,
             "use_raw": False,
             "corr_method": "benjamini-hochberg",
         },
