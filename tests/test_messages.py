@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import epiattn as attn
+from epiattn._columns import column_of
 from epiattn._messages import did_you_mean
 from epiattn._results import run_of
-from epiattn._validation import check_column, rows_of_genes
+from epiattn._validation import rows_of_genes
 
 
 def test_only_what_is_close_is_named():
@@ -19,7 +20,7 @@ def test_only_what_is_close_is_named():
 def test_misspelt_names(mdata):
     mdata.obs["gene_name"] = ["LIN28A", *[f"x{i}" for i in range(1, mdata.n_obs)]]
     with pytest.raises(ValueError, match=r"obs\['celltype'\] is missing; the columns are .* mean 'cell_type'\?"):
-        check_column(mdata, "celltype")
+        column_of(mdata, "celltype")
     with pytest.raises(ValueError, match=r"Unknown genes \['LIN28Z'\].* Did you mean 'LIN28A'\?"):
         rows_of_genes(mdata, ["LIN28Z"])
     mdata.uns["attn"] = {"attends": {}}
