@@ -42,7 +42,7 @@ METHODS = {
 
 #: Share of an output's change (of the mean change, where it is smaller) by which a sum of attributions may miss it.
 _TOLERANCE = 0.01
-#: Observations whose gradients a CPU finds faster together than more of them, which leave its cache (by a sixth).
+#: Observations whose gradients are found at a time on a CPU; more of them no longer fit its cache.
 _IN_CACHE = 256
 
 
