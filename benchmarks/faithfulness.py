@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("what", choices=["test", "planted"])
     parser.add_argument("data", nargs="?", help="None: simulated, 3,000 genes in three cell types")
     parser.add_argument("--n-models", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
     parser.add_argument("--n-obs", type=int, default=300)
     parser.add_argument("--checks", nargs="*", default=["weights", "labels", "seeds"])
     parser.add_argument("--max-epochs", type=int, default=6, help="of models that are trained for the checks")
@@ -32,7 +33,7 @@ def main() -> None:
     attn.settings.verbosity = "error"
     warnings.filterwarnings("ignore", "From 0.4", FutureWarning)
     given = arguments.data
-    mdata = mudata.read_h5mu(given) if given else attn.datasets.simulate(n_genes=3_000, cell_types=3)
+    mdata = mudata.read_h5mu(given) if given else attn.datasets.simulate(3_000, 3, seed=arguments.seed)
     attn.tl.fit(mdata, n_models=arguments.n_models)
     if arguments.what == "planted":
         planted(mdata, arguments.n_obs)

@@ -48,3 +48,10 @@ def in_regions(adata: AnnData, regions: Regions | None) -> dict[str, np.ndarray]
     place = np.asarray(position.toarray() if sparse.issparse(position) else position, dtype=float)
     place = place * float(adata.uns.get("window", 1))
     return {name: valid & (place >= start) & (place < end) for name, (start, end) in regions.items()}
+
+
+def bin_size(adata: AnnData) -> float | None:
+    """Width of a bin in bp; ``None`` where the places of the bins are not known."""
+    if not {k.START, k.END} <= set(adata.var):
+        return None
+    return float((adata.var[k.END].to_numpy(float) - adata.var[k.START].to_numpy(float)).mean())

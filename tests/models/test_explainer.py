@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from scipy.special import expit
 
 import epiattn as attn
@@ -144,3 +145,30 @@ def test_every_method_keeps_to_what_is_there_and_leaves_the_module_as_it_was(def
     assert not found.values["tf"].toarray()[~bound].any()
     again = explainer.attribute(rows, method=method, n_steps=4)
     np.testing.assert_array_equal(found.values["histone"], again.values["histone"])
+
+
+def test_threads_do_not_matter(default, data, monkeypatch):
+    explainer = Explainer(default, data, batch_size=16)
+    rows = np.arange(70)[::-1]
+    for method in ("integrated_gradients", "gradient_shap", "deeplift"):
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        alone = explainer.attribute(rows, method=method, n_steps=3)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+        together = explainer.attribute(rows, method=method, n_steps=3)
+        np.testing.assert_array_equal(together.output, alone.output)
+        np.testing.assert_array_equal(together.baseline, alone.baseline)
+        for name, values in alone.values.items():
+            other = together.values[name]
+            np.testing.assert_array_equal(*(x.toarray() if sparse.issparse(x) else x for x in (other, values)))
+
+
+def test_an_error_in_a_thread_is_raised(default, data, monkeypatch):
+    def broken(*_args, **_options):
+        raise FloatingPointError("broken")
+
+    explainer = Explainer(default, data, batch_size=16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(Explainer, "_share_out", broken)
+    with pytest.raises(FloatingPointError, match="broken"):
+        explainer.attribute(np.arange(100))
+    assert all(weights.requires_grad for weights in default.module.parameters())

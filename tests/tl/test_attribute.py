@@ -66,6 +66,31 @@ def test_some_genes_only(fitted, attributed):
     assert not np.delete(some["tf"].layers["attn_attribution"].toarray(), rows, axis=0).any()
 
 
+def test_smoothing_spreads_attributions_over_bins_nearby_and_keeps_their_sums(fitted):
+    genes = list(fitted.obs_names[:3])
+    plain, smooth = (attn.tl.attribute(fitted, n_steps=5, genes=genes, smooth=sd, copy=True) for sd in (0, 150))
+    n_bins = fitted["histone"].n_vars
+    bins = np.arange(-4 * n_bins, 4 * n_bins)  # mirrored at the ends of the window, again and again
+    mirrored = np.where(bins // n_bins % 2, n_bins - 1 - bins % n_bins, bins % n_bins)
+    for mark in marks_of(fitted):
+        values, found = (each["histone"].layers[f"attn_attribution_{mark}"][:3] for each in (plain, smooth))
+        for j in (0, 5, 20, n_bins - 1):
+            weights = np.exp(-(((bins - j) * 100 / 150) ** 2) / 2) * (np.abs(bins - j) <= round(4 * 1.5))
+            expected = (values[:, mirrored] * weights).sum(1) / weights.sum()
+            np.testing.assert_allclose(found[:, j], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        smooth.obsm["attn_attribution"][:3], plain.obsm["attn_attribution"][:3], rtol=1e-4, atol=1e-6
+    )
+    assert smooth.uns["attn_attribution"]["smooth"] == 150
+
+
+def test_smoothing_needs_the_places_of_the_bins(fitted):
+    nowhere = fitted.copy()
+    del nowhere["histone"].var["end"]
+    with pytest.raises(ValueError, match="smooth=100 bp needs mdata\\['histone'\\].var\\['start'\\]"):
+        attn.tl.attribute(nowhere, smooth=100, method="gradient_x_input")
+
+
 def test_an_ensemble_gives_the_mean_of_its_members(simulated):
     options = {"max_epochs": 1, "copy": True}
     single = [attn.tl.attribute(attn.tl.fit(simulated, seed=seed, **options), n_steps=5) for seed in (0, 1)]
@@ -143,6 +168,8 @@ def test_what_cannot_be_done_is_said(mdata, fitted):
         attn.tl.attribute(fitted, method="magic", copy=True)
     with pytest.raises(ValueError, match=r"n_steps must be 1 or more, not 0"):
         attn.tl.attribute(fitted, n_steps=0, copy=True)
+    with pytest.raises(ValueError, match=r"smooth must be a number of bp, 0 or more, not -1"):
+        attn.tl.attribute(fitted, smooth=-1, copy=True)
     with pytest.raises(ValueError, match=r"Unknown genes \['nobody'\]"):
         attn.tl.attribute(fitted, genes=["nobody"], copy=True)
     taken = fitted.copy()

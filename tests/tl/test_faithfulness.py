@@ -284,6 +284,7 @@ def test_the_test_notes_its_verdict_in_earlier_results(fitted, tested, monkeypat
         ({"n_obs": 5}, "n_obs must be 10 or more, not 5"),
         ({"n_points": 1}, "n_points must be 2 or more, not 1"),
         ({"n_random": 0}, "n_random must be 1 or more, not 0"),
+        ({"smooth": -1.0}, r"smooth must be 0 or more, not -1\.0"),
         ({"genes": ["nobody"]}, r"Unknown genes \['nobody'\]"),
         ({"genes": ["gene_00001"]}, "Nothing to test"),
         ({"key": "other"}, "No fit under key 'other'"),

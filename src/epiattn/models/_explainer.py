@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import islice
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +21,7 @@ from tqdm import tqdm
 
 from epiattn import _keys as k
 from epiattn._modalities import kind, present
+from epiattn._regions import bin_size
 from epiattn._settings import settings
 from epiattn._validation import check_choice
 from epiattn.nn import ModalityBatch
@@ -90,6 +97,7 @@ class Explainer:
         #: Columns of the TFs that the model knows, and the TFs of the object.
         self.columns = {name: self.dataset.columns[name] for name in self.channels if kind(name) == k.TF}
         self._n_vars = {name: mdata[name].n_vars for name in self.channels}
+        self._bin_sizes = {name: bin_size(mdata[name]) for name in self.channels if kind(name) == k.HISTONE}
         self._mean_beta = {name: self._mean_of(name) for name in self.channels if kind(name) == k.METHYLATION}
 
     def _mean_of(self, modality: str) -> float:
@@ -159,7 +167,13 @@ class Explainer:
         return inputs
 
     def attribute(
-        self, rows: np.ndarray | None = None, *, method: str = "integrated_gradients", n_steps: int = 50, seed: int = 0
+        self,
+        rows: np.ndarray | None = None,
+        *,
+        method: str = "integrated_gradients",
+        n_steps: int = 50,
+        smooth: float = 0.0,
+        seed: int = 0,
     ) -> Attributions:
         """Share the difference between output and baseline's output among the inputs.
 
@@ -173,6 +187,8 @@ class Explainer:
             Points between baseline and input (integrated gradients), or random points (gradient SHAP). Integrated
             gradients whose sum misses by more than 1 % of the output's change are found anew with four, or 16, times as
             many.
+        smooth
+            Standard deviation, in bp, of the Gaussian by which those of a mark are spread over bins nearby; 0: none.
         seed
             Seed of random points.
 
@@ -181,6 +197,26 @@ class Explainer:
         The attributions.
         """
         check_choice("method", method, METHODS)
+        if not 0 <= smooth < np.inf:
+            msg = f"smooth must be a number of bp, 0 or more, not {smooth}."
+            raise ValueError(msg)
+        if unknown := [name for name, size in self._bin_sizes.items() if smooth and size is None]:
+            msg = f"smooth={smooth:g} bp needs mdata[{unknown[0]!r}].var['start'] and ['end']."
+            raise ValueError(msg)
+        found = self._attribute(rows, method=method, n_steps=n_steps, seed=seed)
+        return self._smoothed(found, smooth) if smooth else found
+
+    def _smoothed(self, found: Attributions, sd: float) -> Attributions:
+        """Each mark spread over bins nearby; what would leave the window stays in it, so that sums stay."""
+        from scipy.ndimage import gaussian_filter1d
+
+        smoothed = {
+            name: gaussian_filter1d(found.values[name], sd / (size or 1), axis=2)
+            for name, size in self._bin_sizes.items()
+        }
+        return found._replace(values=found.values | smoothed)
+
+    def _attribute(self, rows: np.ndarray | None, *, method: str, n_steps: int, seed: int) -> Attributions:
         rows = np.arange(self.n_obs) if rows is None else np.asarray(rows)
         if method == "occlusion":
             from ._erasure import occlusion_of
@@ -189,30 +225,88 @@ class Explainer:
             return Attributions(occlusion_of(self, rows), self.output(rows), nothing)
         found: dict[str, list] = {name: [] for name in self.channels}
         outputs, baselines = [], []
-        n_rows = self.n_obs if rows is None else len(rows)
-        hidden = not settings.progress or n_rows <= self.together
-        bar = tqdm(total=n_rows, desc="Attribution", unit="obs", disable=hidden, dynamic_ncols=True)
-        with bar, self.evaluating(gradients=True), _seeded(seed):
-            background = self._background(seed) if method == "gradient_shap" else None
-            for which, batch in self.batches(rows, self.together):
-                function = _OfDifferences(self, batch)
-                values, missed = function.attribute(method, n_steps, background)
-                again = missed.nonzero()[:, 0]
-                for factor in (4, 16) if method == "integrated_gradients" else ():
-                    if not len(again):
-                        break
-                    some = _OfDifferences(self, {name: _rows_of(batch[name], again) for name in self.channels})
-                    better, missed = some.attribute(method, factor * n_steps, None)
-                    for name, each in better.items():
-                        values[name][again] = each
-                    again = again[missed]
+        hidden = not settings.progress or len(rows) <= self.together
+        bar = tqdm(total=len(rows), desc="Attribution", unit="obs", disable=hidden, dynamic_ncols=True)
+        draws = method == "gradient_shap"  # all batches from one generator, one after the other
+        n_threads = 1 if draws or self.module.device.type != "cpu" else torch.get_num_threads()
+        with bar, self.evaluating(gradients=True), _seeded(seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of captum
+            share_out = partial(
+                Explainer._share_out,
+                method=method,
+                n_steps=n_steps,
+                background=self._background(seed) if draws else None,
+            )
+            for values, output, nothing in self._of_batches(share_out, rows, n_threads):
                 for name, each in values.items():
-                    found[name].append(self.in_shape(name, each, batch[name].mask))
-                outputs.append(to_numpy(function.output))
-                baselines.append(to_numpy(function.nothing))
-                bar.update(len(which))
+                    found[name].append(each)
+                outputs.append(output)
+                baselines.append(nothing)
+                bar.update(len(output))
         join = {name: self.joined(name, parts) for name, parts in found.items()}
         return Attributions(join, np.concatenate(outputs), np.concatenate(baselines))
+
+    def _of_batches(
+        self, function: Callable[[Explainer, dict[str, ModalityBatch]], Any], rows: np.ndarray, n_threads: int
+    ) -> Iterator[Any]:
+        """What a function of an explainer and a batch says of each batch, in order.
+
+        A network that is this small does not gain from threads inside an operation, but batches are independent: each
+        thread works on its own, with a module of its own, since a path of the signal is a state of the module.
+        """
+        batches = (batch for _, batch in self.batches(rows, self.together))
+        n_threads = min(n_threads, -(-len(rows) // self.together))
+        if n_threads <= 1:
+            yield from (function(self, batch) for batch in batches)
+            return
+        free: SimpleQueue[Explainer] = SimpleQueue()
+        for _ in range(n_threads):
+            replica = copy.copy(self)
+            replica.module = copy.deepcopy(self.module)
+            free.put(replica)
+
+        def work(batch: dict[str, ModalityBatch]) -> Any:
+            replica = free.get()
+            try:
+                return function(replica, batch)
+            finally:
+                free.put(replica)
+
+        waiting: deque[Future] = deque()
+        with ThreadPoolExecutor(n_threads) as executor:
+            try:
+                while True:
+                    some = islice(batches, 2 * n_threads - len(waiting))
+                    waiting.extend(executor.submit(work, batch) for batch in some)
+                    if not waiting:
+                        return
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _share_out(
+        self,
+        batch: dict[str, ModalityBatch],
+        *,
+        method: str,
+        n_steps: int,
+        background: Mapping[str, Tensor] | None,
+    ) -> tuple[dict[str, np.ndarray | sparse.csr_matrix], np.ndarray, np.ndarray]:
+        """Attributions of a batch, the output for it, and for the baseline."""
+        function = _OfDifferences(self, batch)
+        values, missed = function.attribute(method, n_steps, background)
+        again = missed.nonzero()[:, 0]
+        for factor in (4, 16) if method == "integrated_gradients" else ():
+            if not len(again):
+                break
+            some = _OfDifferences(self, {name: _rows_of(batch[name], again) for name in self.channels})
+            better, missed = some.attribute(method, factor * n_steps, None)
+            for name, each in better.items():
+                values[name][again] = each
+            again = again[missed]
+        shaped = {name: self.in_shape(name, each, batch[name].mask) for name, each in values.items()}
+        return shaped, to_numpy(function.output), to_numpy(function.nothing)
 
     def joined(self, name: str, parts: list) -> np.ndarray | sparse.csr_matrix:
         """Batches of :meth:`in_shape` one below the other."""
@@ -318,8 +412,7 @@ class _OfDifferences(nn.Module):
         from captum import attr
 
         inputs = tuple(each.requires_grad_() for each in self.differences)
-        with warnings.catch_warnings(), self.smooth():
-            warnings.simplefilter("ignore", UserWarning)
+        with self.smooth():
             if method == "integrated_gradients":
                 size = max(len(inputs[0]), self.explainer.together)
                 options = {"n_steps": n_steps, "method": "riemann_middle", "internal_batch_size": size}

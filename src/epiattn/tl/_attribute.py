@@ -31,6 +31,7 @@ def attribute(
     *,
     method: str = "integrated_gradients",
     n_steps: int = 50,
+    smooth: float = 0.0,
     genes: Sequence[str] | None = None,
     key: str = "attn",
     key_added: str | None = None,
@@ -59,6 +60,9 @@ def attribute(
     n_steps
         Points between baseline and input, or random points. Observations whose integrated gradients miss the
         difference by more than 1 % are done anew with four, or 16, times as many.
+    smooth
+        Standard deviation, in bp, of the Gaussian by which attributions of a mark are spread over bins nearby, for
+        what single bins are too noisy to tell; sums stay. 0: none.
     genes
         Names or ids of genes (``obs["gene_name"]``, ``obs["gene_id"]``), in all cell types, or names of observations;
         ``None``: all. Others get NaN (TFs: nothing).
@@ -91,7 +95,8 @@ def attribute(
     Raises
     ------
     ValueError
-        If there is no such run, method or gene, its model is not at hand, or something else is under the key.
+        If there is no such run, method or gene, a number is out of range, its model is not at hand, or something else
+        is under the key.
 
     References
     ----------
@@ -122,7 +127,7 @@ def attribute(
     rows = rows_of_genes(mdata, genes)
     trained = Trained(mdata, key, model_dir)
     check_places(mdata, key_added, _places(trained.channels, key_added))
-    found = trained.attribute(rows, method=method, n_steps=n_steps, seed=seed)
+    found = trained.attribute(rows, method=method, n_steps=n_steps, smooth=smooth, seed=seed)
     error = relative_error(found)
     if (share := float(np.mean(error > _INCOMPLETE))) > 0.01:
         logger.warning(
@@ -136,6 +141,7 @@ def attribute(
         **trained.about,
         "method": method,
         "n_steps": n_steps,
+        "smooth": smooth,
         "seed": seed,
         "error": {"median": float(np.median(error)), "max": float(error.max()), "share_above_1_percent": share},
     }

@@ -29,9 +29,7 @@ def is_signed(method: str) -> bool:
     return method not in (ATTENTION, SIGNAL)
 
 
-def scores_of(
-    trained: Trained, rows: np.ndarray, method: str, *, n_steps: int, seed: int, member: int | None = None
-) -> Scores:
+def scores_of(trained: Trained, rows: np.ndarray, method: str, *, member: int | None = None, **options: Any) -> Scores:
     """Score of every value by a method, the mean over the members.
 
     Parameters
@@ -42,10 +40,10 @@ def scores_of(
         Observations, sorted.
     method
         ``"attention"``, ``"signal"``, or a method of attribution.
-    n_steps, seed
-        As for :func:`epiattn.tl.attribute`.
     member
         Ask this one only.
+    **options
+        ``n_steps``, ``smooth`` and ``seed``, as for :func:`epiattn.tl.attribute`.
     """
     if method == ATTENTION:
         return _gathered(trained, rows, attention_of, member)
@@ -54,7 +52,7 @@ def scores_of(
     return _gathered(
         trained,
         rows,
-        lambda explainer, local: explainer.attribute(local, method=method, n_steps=n_steps, seed=seed).values,
+        lambda explainer, local: explainer.attribute(local, method=method, **options).values,
         member,
     )
 
@@ -102,10 +100,10 @@ def rank_correlation(one: np.ndarray, other: np.ndarray, there: np.ndarray) -> n
 
 
 def between_members(
-    trained: Trained, rows: np.ndarray, methods: Sequence[str], *, n_steps: int, seed: int
+    trained: Trained, rows: np.ndarray, methods: Sequence[str], **options: Any
 ) -> list[dict[str, Scores]]:
     """Scores of each member by itself, by method."""
     return [
-        {method: scores_of(trained, rows, method, n_steps=n_steps, seed=seed, member=i) for method in methods}
+        {method: scores_of(trained, rows, method, member=i, **options) for method in methods}
         for i in range(trained.n_members)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ def faithfulness(
     n_points: int = 10,
     n_random: int = 5,
     n_steps: int = 50,
+    smooth: float = 0.0,
     max_epochs: int | None = None,
     key: str = "attn",
     key_added: str | None = None,
@@ -79,8 +80,8 @@ def faithfulness(
         Shares in which values are taken away.
     n_random
         Random orders.
-    n_steps
-        Steps of integrated gradients.
+    n_steps, smooth
+        Of attributions; see :func:`epiattn.tl.attribute`.
     max_epochs
         Of models that are trained for the checks; ``None``: as the run.
     key
@@ -126,7 +127,8 @@ def faithfulness(
     """
     import pandas as pd
 
-    methods, checks = _checked(methods, checks, n_obs=n_obs, n_points=n_points, n_random=n_random, n_steps=n_steps)
+    numbers = {"n_obs": n_obs, "n_points": n_points, "n_random": n_random, "n_steps": n_steps, "smooth": smooth}
+    methods, checks = _checked(methods, checks, numbers)
     from ._faithfulness_tables import verdicts
     from ._trained import Trained
     from ._untrained import check_trainable
@@ -140,7 +142,7 @@ def faithfulness(
     if "labels" in checks or ("seeds" in checks and trained.n_members == 1):
         check_trainable(trained.record, key)
     rows = _chosen(mdata, key, rng, n_obs) if genes is None else rows_of_genes(mdata, genes)
-    options = {"n_steps": n_steps, "seed": seed}
+    options = {"n_steps": n_steps, "smooth": smooth, "seed": seed}
     found = _tables(
         mdata,
         trained,
@@ -175,7 +177,9 @@ def faithfulness(
     return give_back(mdata, given, copy=copy)
 
 
-def _checked(methods: Sequence[str], checks: Sequence[str], **numbers: int) -> tuple[list[str], list[str]]:
+def _checked(
+    methods: Sequence[str], checks: Sequence[str], numbers: Mapping[str, float]
+) -> tuple[list[str], list[str]]:
     from epiattn.models._explainer import METHODS
 
     from ._explanations import ATTENTION
@@ -189,7 +193,7 @@ def _checked(methods: Sequence[str], checks: Sequence[str], **numbers: int) -> t
     if not methods:
         msg = f"methods is empty: name some of {[ATTENTION, *METHODS]}."
         raise ValueError(msg)
-    smallest = {"n_obs": _MIN_OBS, "n_points": 2, "n_random": 1, "n_steps": 1}
+    smallest = {"n_obs": _MIN_OBS, "n_points": 2, "n_random": 1, "n_steps": 1, "smooth": 0}
     for name, number in numbers.items():
         if number < smallest[name]:
             msg = f"{name} must be {smallest[name]} or more, not {number}."
@@ -240,8 +244,7 @@ def _tables(
     *,
     n_points: int,
     n_random: int,
-    n_steps: int,
-    seed: int,
+    **options: Any,
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows of all tables, by name."""
     from ._explanations import SIGNAL, between_members, scores_of
@@ -249,7 +252,6 @@ def _tables(
     from ._planted import planted_causes
     from ._removal import ground_of
 
-    options = {"n_steps": n_steps, "seed": seed}
     members = between_members(trained, rows, [*methods, SIGNAL], **options)
     scores = mean_scores(members)
     of_others = {

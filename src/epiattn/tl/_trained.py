@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -209,6 +209,7 @@ class Trained:
         *,
         method: str = "integrated_gradients",
         n_steps: int = 50,
+        smooth: float = 0.0,
         seed: int = 0,
         member: int | None = None,
     ) -> Attributions:
@@ -218,18 +219,19 @@ class Trained:
         ----------
         rows
             Observations of the object; ``None``: all.
-        method, n_steps, seed
+        method, n_steps, smooth, seed
             As for :meth:`Explainer.attribute`.
         member
             Ask this one only.
         """
         rows = np.arange(self.n_obs) if rows is None else np.asarray(rows)
         parts = []
+        options: dict[str, Any] = {"method": method, "n_steps": n_steps, "smooth": smooth, "seed": seed}
         for of_part, members in self.parts:
             where, local = _inside(rows, of_part)
             asked = members if member is None else [members[member]]
             if len(where):
-                found = [each.attribute(local, method=method, n_steps=n_steps, seed=seed) for each in asked]
+                found = [each.attribute(local, **options) for each in asked]
                 parts.append((where, _mean(found)))
         return parts[0][1] if len(parts) == 1 else _join(parts, len(rows))
 
