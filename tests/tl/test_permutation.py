@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_ind
 
 from epiattn.tl._permutation import (
     compare_genes,
@@ -117,3 +118,41 @@ def test_units_that_differ_are_found():
     assert found.p_value[1] > 0.05
     assert found.low[0] < 1.5 < found.high[0]
     assert found.n_units == 80
+
+
+def test_units_on_both_sides_change_places_with_themselves():
+    rng = np.random.default_rng(0)
+    own = 5 * rng.normal(size=(40, 500))  # what a unit has of its own
+    group, reference = own + rng.normal(size=own.shape), own + rng.normal(size=own.shape)
+    alone = [5 * rng.normal(size=(n, 500)) for n in (10, 15)]
+    sides = [np.concatenate(each) for each in zip((group, reference), alone, strict=True)]
+    found = compare_units(*sides, n_permutations=400, rng=rng, n_paired=40)
+    assert found.n_units == 65
+    assert 0.03 <= (found.p_value <= 0.05).mean() <= 0.07
+    np.testing.assert_allclose(found.effect, sides[0].mean(0) - sides[1].mean(0))
+    assert 0.92 <= ((found.low < 0) & (found.high > 0)).mean() <= 0.98
+    paired = compare_units(group + 1, reference, n_permutations=400, rng=rng, n_paired=40)
+    assert (paired.p_value <= 0.05).mean() > 0.9
+    assert (compare_units(group + 1, reference, n_permutations=400, rng=rng).p_value <= 0.05).mean() < 0.5
+
+
+def test_all_exchanges_of_a_few_units_are_as_likely():
+    group, reference = np.array([[1.0], [5.0]]), np.array([[2.0], [9.0], [7.0]])
+    rng = np.random.default_rng(0)
+    found = compare_units(group, reference, n_permutations=20_000, rng=rng, n_paired=1)
+    exact = []  # the first changes places or not; two of three others are the reference
+    for a, b in ((1, 2), (2, 1)):
+        for one, others in ((5, (9, 7)), (9, (5, 7)), (7, (5, 9))):
+            exact.append((a + one) / 2 - (b + sum(others)) / 3)
+    expected = np.mean(np.abs(exact) >= abs(exact[0]) - 1e-9)
+    assert found.p_value[0] == pytest.approx(expected, abs=0.01)
+    assert found.score[0] == pytest.approx(exact[0] / np.std(exact), rel=0.02)
+
+
+def test_intervals_are_welch_s():
+    rng = np.random.default_rng(0)
+    group, reference = rng.normal(size=(6, 3)), rng.normal(size=(9, 3))
+    found = compare_units(group, reference, n_permutations=10, rng=rng)
+    interval = ttest_ind(group, reference, equal_var=False).confidence_interval(0.95)
+    np.testing.assert_allclose(found.low, interval.low)
+    np.testing.assert_allclose(found.high, interval.high)

@@ -46,12 +46,34 @@ def comparisons(
     return found
 
 
-def means_by_gene(values: np.ndarray, gene: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean over the observations of each gene, shape ``(n_genes, n_features)``."""
+def units_of(values: np.ndarray, gene: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean over the observations of each gene, on each side; genes on both sides come first, in the same order.
+
+    Parameters
+    ----------
+    values
+        Shape ``(n_obs, n_features)``.
+    gene
+        Number of each observation's gene.
+    side
+        1 in the group, -1 in the reference, 0 in neither.
+
+    Returns
+    -------
+    Group and reference, shape ``(n_genes, n_features)`` each, and how many genes are on both sides.
+    """
+    of_side = [_means_by_gene(values, gene, side == value) for value in (1, -1)]
+    shared = np.intersect1d(of_side[0][0], of_side[1][0])
+    group, reference = (means[np.argsort(~np.isin(names, shared), kind="stable")] for names, means in of_side)
+    return group, reference, len(shared)
+
+
+def _means_by_gene(values: np.ndarray, gene: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Genes, sorted, and means over their observations, shape ``(n_genes, n_features)``."""
     names, code = np.unique(gene[rows], return_inverse=True)
     totals = np.zeros((len(names), values.shape[1]))
     np.add.at(totals, code, values[rows])
-    return totals / np.bincount(code)[:, None]
+    return names, totals / np.bincount(code)[:, None]
 
 
 def as_scanpy(features: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from epiattn import _keys as k
 from epiattn._results import run_of
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 
-from ._comparisons import REST, as_scanpy, comparisons, means_by_gene
+from ._comparisons import REST, as_scanpy, comparisons, units_of
 from ._ownership import write_places
 from ._permutation import GeneTest, compare_genes, compare_units, compare_within_genes, pair_genes
 from ._regulation import regulation_of
@@ -138,8 +138,8 @@ def differential_regulation(
             genes.append(_gene_table(tested, table.columns, gene[1], name, other, mdata))
             notes[name] = "within genes" if tested.replicated else "within genes; p-values of genes are ranks"
         else:
-            units = [means_by_gene(values, gene[0], side == value) for value in (1, -1)]
-            found = compare_units(*units, n_permutations=n_permutations, rng=rng)
+            units = units_of(values, gene[0], side)
+            found = compare_units(*units[:2], n_permutations=n_permutations, rng=rng, n_paired=units[2])
             notes[name] = "between genes"
         of_feature = found._asdict()
         n_units = of_feature.pop("n_units")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
+from scipy.stats import t as student
 
 #: Ways to name the observations of a gene that are tried, at most.
 _N_NAMINGS = 40
@@ -164,35 +165,61 @@ def compare_within_genes(
 
 
 def compare_units(
-    group: np.ndarray, reference: np.ndarray, *, n_permutations: int, rng: np.random.Generator
+    group: np.ndarray, reference: np.ndarray, *, n_permutations: int, rng: np.random.Generator, n_paired: int = 0
 ) -> FeatureTest:
-    """Difference of the means of two sets of units, shape ``(n_units, n_features)`` each; units change sides."""
-    units, k = (group, reference), len(group)
-    values = np.concatenate(units)
-    total, drawn = values.sum(0), np.empty((n_permutations, values.shape[1]))
-    for some in _chunks(n_permutations, len(values)):
-        order = np.argsort(rng.random((some.stop - some.start, len(values))), axis=1)
+    """Difference of the means of two sets of units, shape ``(n_units, n_features)`` each; units change sides.
+
+    Parameters
+    ----------
+    group, reference
+        Values. The first ``n_paired`` rows of both are the same units: their two values change places, and nothing
+        else, so that what a unit has of its own never counts as a difference.
+    n_permutations
+        Random exchanges.
+    rng
+        Draws them.
+    n_paired
+        Units on both sides.
+
+    References
+    ----------
+    Welch, Biometrika 34:28 (1947), doi 10.1093/biomet/34.1-2.28 (degrees of freedom of the interval).
+    """
+    units, k, r = (group, reference), len(group), len(reference)
+    values, change = np.concatenate([each[n_paired:] for each in units]), reference[:n_paired] - group[:n_paired]
+    total, drawn = group.sum(0) + reference.sum(0), np.empty((n_permutations, group.shape[1]))
+    for some in _chunks(n_permutations, k + r):
+        n = some.stop - some.start
+        order = np.argsort(rng.random((n, len(values))), axis=1)
         named = np.zeros(order.shape, values.dtype)
-        np.put_along_axis(named, order[:, :k], 1, axis=1)
-        sums = named @ values
-        drawn[some] = sums / k - (total - sums) / len(reference)
-    errors = [each.var(0, ddof=1) / len(each) if len(each) > 1 else np.full(total.shape, np.nan) for each in units]
-    effect = group.mean(0) - reference.mean(0)
-    return _with_interval(effect, np.sqrt(errors[0] + errors[1]), drawn, len(values))
+        np.put_along_axis(named, order[:, : k - n_paired], 1, axis=1)
+        changed = rng.integers(2, size=(n, n_paired)).astype(values.dtype)
+        sums = named @ values + changed @ change + group[:n_paired].sum(0)
+        drawn[some] = sums / k - (total - sums) / r
+    means = [each.mean(0) for each in units]
+    errors = [each.var(0, ddof=1) / len(each) if len(each) > 1 else np.full(len(total), np.nan) for each in units]
+    together = ((group[:n_paired] - means[0]) * (reference[:n_paired] - means[1])).sum(0) / (k * r)
+    error = np.sqrt(np.maximum(errors[0] + errors[1] - 2 * together, 0))
+    weights = errors[0] ** 2 / max(k - 1, 1) + errors[1] ** 2 / max(r - 1, 1)
+    freedom = np.divide((errors[0] + errors[1]) ** 2, weights, out=np.ones(len(total)), where=weights > 0)
+    return _with_interval(means[0] - means[1], error, freedom, drawn, k + r - n_paired)
 
 
 def _summarise(observed: np.ndarray, drawn: np.ndarray) -> FeatureTest:
     n = len(observed)
     error = observed.std(0, ddof=1) / np.sqrt(n) if n > 1 else np.full(observed.shape[1], np.nan)
-    return _with_interval(observed.mean(0), error, drawn, n)
+    return _with_interval(observed.mean(0), error, max(n - 1, 1), drawn, n)
 
 
-def _with_interval(effect: np.ndarray, error: np.ndarray, drawn: np.ndarray, n_units: int) -> FeatureTest:
+def _with_interval(
+    effect: np.ndarray, error: np.ndarray, freedom: np.ndarray | int, drawn: np.ndarray, n_units: int
+) -> FeatureTest:
     spread = drawn.std(0)
     score = np.divide(effect, spread, out=np.zeros_like(effect), where=spread > 0)
     as_large = (np.abs(drawn) >= np.abs(effect) * (1 - 1e-12)).sum(0)
     p_value = (as_large + 1) / (len(drawn) + 1)
-    return FeatureTest(effect, effect - 1.96 * error, effect + 1.96 * error, score, p_value, n_units)
+    half = student.ppf(0.975, freedom) * error
+    return FeatureTest(effect, effect - half, effect + half, score, p_value, n_units)
 
 
 def _chunks(n: int, size: int, limit: int = 4_000_000) -> Iterator[slice]:

@@ -13,7 +13,7 @@ from epiattn._modalities import find_channels, kind
 from epiattn._signal_features import signal_features
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 
-from ._comparisons import REST, as_scanpy, comparisons, means_by_gene
+from ._comparisons import REST, as_scanpy, comparisons, units_of
 from ._ownership import write_places
 from ._permutation import compare_units
 from ._rank_sum import rank_sum
@@ -46,7 +46,8 @@ def rank_marks_groups(
 
     Clusters were made from the same signal, so that it differs between them is no discovery: p-values tell features
     that mark a cluster from those that do not. A gene's observations in several cell types, which are much alike, count
-    each in Wilcoxon's test; ``method="permutation"`` takes a gene's mean in each group, and exchanges genes.
+    each in Wilcoxon's test; ``method="permutation"`` takes a gene's mean on each side, and exchanges genes between the
+    sides, or the two means of a gene that is on both.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def _exchanged(
         pattern = known[:, these[0]]
         if not all((pattern & (side == value)).any() for value in (1, -1)):
             continue
-        units = [means_by_gene(values[:, these], gene, pattern & (side == value)) for value in (1, -1)]
-        tested = compare_units(*units, n_permutations=n_permutations, rng=rng)
+        group, reference, n_paired = units_of(values[:, these], gene, np.where(pattern, side, 0))
+        tested = compare_units(group, reference, n_permutations=n_permutations, rng=rng, n_paired=n_paired)
         score[these], p_value[these] = tested.score, tested.p_value
     return {"score": score, "pvals": p_value}
