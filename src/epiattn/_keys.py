@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 SCHEMA_VERSION = "1"
 PACKAGE = "epiattn"  # `uns["epiattn"]` of the object and of a modality
 
@@ -176,6 +178,11 @@ def ablation(key: str) -> str:
 def part_of(key_added: str, what: str) -> str:
     """A further table of a tool, in ``obsm``."""
     return f"{key_added}_{what}"
+
+
+def pairs_of_group(key_added: str, group: str) -> str:
+    """Attention between TFs in a group of observations, in ``varp``; a slash would be a folder in a file."""
+    return f"{key_added}_{quote(group, safe=' ')}"
 
 
 def mark_layer(key_added: str, mark: str) -> str:

@@ -145,3 +145,12 @@ def record_written(adata: AnnData, layer: str) -> None:
     record = dict(adata.uns.get(k.PACKAGE, {}))
     written = {str(name) for name in record.get("written", [])}
     adata.uns[k.PACKAGE] = {**record, "written": sorted(written | {layer})}
+
+
+def bound_tfs(adata: AnnData, channels: Sequence[str]) -> sparse.csr_matrix:
+    """Which TFs have evidence in some channel: 1 or nothing, shape ``(n_obs, n_tfs)``."""
+    total = sum((abs(sparse.csr_matrix(adata.layers[name])) for name in channels), start=sparse.csr_matrix(adata.shape))
+    total = sparse.csr_matrix(total)
+    total.eliminate_zeros()
+    total.data = np.ones(total.nnz)
+    return total

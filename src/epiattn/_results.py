@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
 
+#: A method of explanation, beside those of attribution.
+ATTENTION = "attention"
+
 
 def record_of(mdata: MuData, key: str) -> Mapping[str, Any]:
     """What ``uns`` holds under a key, if it is a record; an empty one otherwise."""
@@ -72,8 +75,8 @@ def result_of(mdata: MuData, key: str, tool: str) -> Mapping[str, Any]:
     return record
 
 
-def unfaithful(mdata: MuData, key: str) -> list[str]:
-    """Modalities over which the attention of a run failed the test of ``tl.faithfulness``.
+def unfaithful(mdata: MuData, key: str, *, method: str = ATTENTION) -> list[str]:
+    """Modalities over which an explanation of a run failed the test of ``tl.faithfulness``.
 
     Parameters
     ----------
@@ -81,6 +84,8 @@ def unfaithful(mdata: MuData, key: str) -> list[str]:
         The object.
     key
         ``key_added`` of the run.
+    method
+        ``"attention"``, or a method of attribution.
 
     Returns
     -------
@@ -93,7 +98,7 @@ def unfaithful(mdata: MuData, key: str) -> list[str]:
             continue
         if record.get("fingerprint") == fingerprint:
             table = record["verdicts"]
-            failed = table[(table["method"].astype(str) == "attention").to_numpy() & ~table["passes"].to_numpy(bool)]
+            failed = table[(table["method"].astype(str) == method).to_numpy() & ~table["passes"].to_numpy(bool)]
             found += [str(name) for name in failed["modality"] if str(name) not in found]
     return found
 
@@ -105,8 +110,8 @@ def note_unfaithful(mdata: MuData, key: str) -> None:
             mdata.uns[name] = {**record, "unfaithful": unfaithful(mdata, key)}
 
 
-def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None) -> None:
-    """Warn of attention that failed the test of ``tl.faithfulness``.
+def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None, *, method: str = ATTENTION) -> None:
+    """Warn of an explanation that failed the test of ``tl.faithfulness``.
 
     Parameters
     ----------
@@ -116,13 +121,39 @@ def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None) -> 
         ``key_added`` of the run.
     modality
         Only if this one failed; ``None``: any.
+    method
+        ``"attention"``, or a method of attribution.
     """
-    if names := [name for name in unfaithful(mdata, key) if modality in (None, name)]:
+    if names := [name for name in unfaithful(mdata, key, method=method) if modality in (None, name)]:
         logger.warning(
-            "The attention of the run %r over %s failed the test of tl.faithfulness: it does not point at what the "
-            "model uses better than chance. It says where the model looks, not what matters.",
-            key, ", ".join(names),
-        )  # fmt: skip
+            "The %s of the run %r over %s failed the test of tl.faithfulness: it does not point at what the model "
+            "uses better than chance.%s",
+            method if method == ATTENTION else f"attribution by {method!r}",
+            key,
+            ", ".join(names),
+            " It says where the model looks, not what matters." if method == ATTENTION else "",
+        )
+
+
+def warn_if_several_models(mdata: MuData, key: str, what: str) -> None:
+    """Warn of what is compared between cell types although each has a model of its own.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    key
+        ``key_added`` of the run.
+    what
+        What is compared, in the plural.
+    """
+    if record_of(mdata, key).get("per") is not None:
+        logger.warning(
+            "The run %r has one model for each cell type: %s of different cell types come from different models, and "
+            "differ by that too. Fit one model for all (per=None) to compare cell types.",
+            key,
+            what,
+        )
 
 
 def warn_of_nothing(table: pd.DataFrame, column: str, bound: float, why: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from . import _keys as k
-from ._modalities import expression_of, find_channels, kind, measured
+from ._modalities import bound_tfs, expression_of, find_channels, kind, measured
 from ._regions import Regions, bins_of, in_regions
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def signal_features(mdata: MuData, *, regions: Regions | None = None, tfs: bool 
         elif kind(modality) == k.METHYLATION:
             columns |= _of_cpgs(adata, regions)
         else:
-            bound = _bound(adata, channels)
+            bound = bound_tfs(adata, channels)
             known = np.asarray(measured(adata, channels).all(1))
             each = {str(tf): np.asarray(bound[:, [i]].todense(), dtype=float).ravel() for i, tf in _named(adata, tfs)}
             each = each if tfs else {modality: np.asarray(bound.mean(1), dtype=float).ravel()}
@@ -85,12 +85,3 @@ def _of_cpgs(adata: AnnData, regions: Regions | None) -> dict[str, np.ndarray]:
         found[f"{k.METHYLATION} {name}".strip()] = np.where(known, mean, np.nan)
         found[f"{k.N_CPG} {name}".strip()] = np.where(known, n, np.nan)
     return found
-
-
-def _bound(adata: AnnData, channels: Sequence[str]) -> sparse.csr_matrix:
-    """Which TFs have evidence in some channel: 1 or nothing, shape ``(n_obs, n_tfs)``."""
-    total = sum((abs(sparse.csr_matrix(adata.layers[name])) for name in channels), start=sparse.csr_matrix(adata.shape))
-    total = sparse.csr_matrix(total)
-    total.eliminate_zeros()
-    total.data = np.ones(total.nnz)
-    return total

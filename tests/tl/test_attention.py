@@ -98,6 +98,17 @@ def test_pairs_of_tfs(published, tmp_path):
     assert attn.get.attention(read).shape == attn.get.attention(mdata).shape
 
 
+def test_a_group_s_name_may_hold_a_slash(published, tmp_path):
+    mdata = published.copy()
+    mdata.obs["tissue"] = np.where(mdata.obs["cell_type"] == "cell_type_0", "breast/mammary 50 %", "lung")
+    attn.tl.attention(mdata, pairs=True, groupby="tissue")
+    mdata.write_h5mu(tmp_path / "a.h5mu")
+    read = mudata.read_h5mu(tmp_path / "a.h5mu")
+    assert attn.pl.tf_network(read, group="breast/mammary 50 %").get_title() == "breast/mammary 50 %"
+    with pytest.raises(ValueError, match=r"the groups are \['breast/mammary 50 %', 'lung'\]"):
+        attn.pl.tf_network(read, group="breast")
+
+
 def test_what_cannot_be_done_is_said(mdata, fitted):
     with pytest.raises(ValueError, match=r"pairs=True needs self-attention over TFs: fit with model='kang2020'"):
         attn.tl.attention(fitted, pairs=True, copy=True)

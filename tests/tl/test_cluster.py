@@ -75,6 +75,21 @@ def test_what_cannot_be_done_is_said(explained):
         attn.tl.cluster(explained)
 
 
+def test_one_model_for_each_cell_type_is_warned_of(explained, caplog, monkeypatch):
+    monkeypatch.setattr("epiattn._logging.logger.propagate", True)
+    attn.tl.cluster(explained, umap=False, copy=True)
+    assert "one model for each cell type" not in caplog.text
+    explained.uns["attn"]["per"] = "cell_type"
+    for tool in (
+        lambda mdata: attn.tl.cluster(mdata, umap=False, copy=True),
+        lambda mdata: attn.tl.specific_genes(mdata, copy=True),
+        lambda mdata: attn.tl.differential_regulation(mdata, groupby="cell_type", copy=True),
+    ):
+        caplog.clear()
+        tool(explained)
+        assert "The run 'attn' has one model for each cell type" in caplog.text
+
+
 def test_clusters_of_other_coordinates_are_not_about_the_run(explained):
     explained.obsm["X_other"] = explained.obsm["X_attn"][:, :5].copy()
     mdata = attn.tl.cluster(explained, use_rep="X_other", umap=False, key_added="other", copy=True)

@@ -148,6 +148,8 @@ def test_what_cannot_be_done_is_said(explained, sets, monkeypatch):
         attn.tl.enrich(attn.tl.specific_genes(explained, key=None, copy=True), sets)
     with pytest.raises(ValueError, match=r"No list of uns/attn_specific has a gene at fdr=1e-09"):
         attn.tl.enrich(attn.tl.specific_genes(explained, copy=True), sets, fdr=1e-9)
+    with pytest.raises(ValueError, match="n_top must be 1 or more, not 0"):
+        attn.tl.enrich(attn.tl.specific_genes(explained, copy=True), sets, n_top=0)
     monkeypatch.setitem(sys.modules, "gseapy", None)
     with pytest.raises(ImportError, match=r'pip install "epiattn\[enrich\]"'):
         attn.tl.enrich(explained, sets, genes=sets["promoter"])

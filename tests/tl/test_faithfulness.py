@@ -248,6 +248,20 @@ def test_attention_that_passes_or_was_not_tested_is_not_warned_of(fitted, tested
     assert not logged.records
 
 
+def test_attribution_that_fails_is_warned_of_too(fitted, logged):
+    mdata = attn.tl.attribute(fitted, n_steps=2, copy=True)
+    attn.tl.faithfulness(mdata, methods="integrated_gradients", n_obs=40, n_steps=2, checks=[])
+    table = mdata.uns["attn_faithfulness"]["verdicts"]
+    table["passes"] = table["modality"] != "tf"
+    logged.clear()
+    attn.tl.attribute(mdata, n_steps=2)
+    attn.tl.differential_regulation(mdata, groupby="label")
+    attn.tl.attribute(mdata, method="gradient_x_input", key_added="other")  # was not tested
+    failed = [r.getMessage() for r in logged.records if "failed the test of tl.faithfulness" in r.getMessage()]
+    assert len(failed) == 2
+    assert all("The attribution by 'integrated_gradients' of the run 'attn' over tf failed" in text for text in failed)
+
+
 def test_a_verdict_is_about_one_run(tested, logged):
     mdata = judged(tested, histone=False, tf=False)
     assert unfaithful(mdata, "attn") == ["histone", "tf"]

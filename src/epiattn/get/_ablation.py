@@ -62,7 +62,7 @@ def ablation(
     mdata = as_mudata(mdata, copy=bool(getattr(mdata, "is_view", False)))
     record = result_of(mdata, key, "ablate")
     if level == "accuracy":
-        return record["accuracy"].copy()
+        return record["accuracy"].reset_index(drop=True)
     tables = tables_of(mdata, key, ["", "shapley"])
     rows = []
     for group, member in groups_of(mdata, groupby).items():

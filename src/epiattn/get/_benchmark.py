@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from epiattn._results import record_of
+
 if TYPE_CHECKING:
     import pandas as pd
     from mudata import MuData
@@ -43,10 +45,11 @@ def benchmark(mdata: MuData, *, metric: str | None = None, key: str = "benchmark
     >>> attn.get.benchmark(mdata, metric="brier")["model"].tolist()
     ['logistic', 'prevalence']
     """
-    if key not in mdata.uns or "summary" not in mdata.uns[key]:
+    record = record_of(mdata, key)
+    if "summary" not in record:
         msg = f"No result in mdata.uns[{key!r}]: run epiattn.tl.benchmark(mdata) first."
         raise ValueError(msg)
-    summary = mdata.uns[key]["summary"]
+    summary = record["summary"]
     metrics = summary["metric"].astype(str)
     metric = metrics.iloc[0] if metric is None else metric
     if metric not in set(metrics):

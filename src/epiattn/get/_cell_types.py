@@ -33,7 +33,7 @@ def cell_types(
     Parameters
     ----------
     mdata
-        The object; what is not there (a run, its attributions, expression) has no layer.
+        The object; what is not there (attributions, expression) has no layer.
     what
         The layer that is put into ``X`` too: ``"expression"``, ``"score"``, ``"attribution"``, a mark, …; ``None``:
         expression, or the score, or the first layer there is.

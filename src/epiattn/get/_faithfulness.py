@@ -80,4 +80,4 @@ def faithfulness(mdata: MuData, *, table: str = "verdicts", key: str = "attn_fai
     if table not in record:
         msg = f"uns[{key!r}] holds no table {table!r}, which needs {TABLES[table]}."
         raise ValueError(msg)
-    return record[table].copy()
+    return record[table].reset_index(drop=True)

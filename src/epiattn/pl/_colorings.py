@@ -9,7 +9,7 @@ from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._messages import did_you_mean
-from epiattn._modalities import expression_of, find_channels, kind
+from epiattn._modalities import bound_tfs, expression_of, find_channels, kind
 from epiattn._results import result_of, run_of
 
 from ._data import dense
@@ -138,8 +138,7 @@ def _signal(mdata: MuData, feature: str, key: str) -> Coloring | None:
             np.divide(beta, n_cpg, out=np.full(len(beta), np.nan), where=n_cpg > 0), "Mean methylation", ends=(0, 1)
         )
     if k.TF in mdata.mod and (feature == k.TF or feature in mdata[k.TF].var_names):
-        channels = [abs(sparse.csr_array(mdata[k.TF].layers[name])) for name in find_channels(mdata)[k.TF]]
-        bound = sparse.csc_array(sum(channels[1:], channels[0]) > 0)
+        bound = bound_tfs(mdata[k.TF], find_channels(mdata)[k.TF])
         if feature == k.TF:
             return Coloring(np.asarray(bound.sum(1), dtype=float).ravel(), "TFs bound", percentile=_MOST)
         column = mdata[k.TF].var_names.get_loc(feature)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
-from scipy import sparse
 
 from epiattn import _keys as k
 from epiattn._columns import column_of
-from epiattn._modalities import find_channels
+from epiattn._modalities import bound_tfs, find_channels
 from epiattn._results import result_of
 
 from ._data import dense, read
@@ -99,14 +99,14 @@ def tf_network(
 def _pairs(mdata: MuData, key: str, group: str | None) -> np.ndarray:
     """Mean attention of each TF (row) to each (column)."""
     held = mdata[k.TF].varp if k.TF in mdata.mod else {}
-    groups = sorted(name.removeprefix(f"{key}_") for name in held if name.startswith(f"{key}_"))
+    groups = sorted(unquote(name.removeprefix(f"{key}_")) for name in held if name.startswith(f"{key}_"))
     if key not in held:
         msg = f"mdata['tf'].varp[{key!r}] is missing: run attn.tl.attention(mdata, pairs=True) first."
         raise ValueError(msg)
     if group is not None and group not in groups:
         msg = f"There is no attention between TFs of the group {group!r}; the groups are {groups}."
         raise ValueError(msg)
-    return dense(held[key if group is None else f"{key}_{group}"])
+    return dense(held[key if group is None else k.pairs_of_group(key, group)])
 
 
 def strongest(pairs: np.ndarray, among: np.ndarray, n: int) -> np.ndarray:
@@ -125,8 +125,8 @@ def share_bound(mdata: MuData, groupby: str | None, group: str | None) -> np.nda
     if group is not None and groupby is not None:
         rows = (column_of(mdata, groupby).astype(str) == group).to_numpy()
     adata = mdata[k.TF]
-    channels = [abs(sparse.csr_array(adata.layers[name])[rows]) for name in find_channels(mdata)[k.TF]]
-    return np.asarray((sum(channels[1:], channels[0]) > 0).sum(0)).ravel() / max(int(rows.sum()), 1)
+    bound = bound_tfs(adata, find_channels(mdata)[k.TF])[rows]
+    return np.asarray(bound.sum(0)).ravel() / max(int(rows.sum()), 1)
 
 
 def _layout(edges: np.ndarray, pairs: np.ndarray, shown: np.ndarray) -> np.ndarray:

@@ -267,7 +267,7 @@ def _pairs(mdata: MuData, trained: Trained, groups: Mapping[str, np.ndarray], ke
         matrix = np.zeros((mdata[name].n_vars, mdata[name].n_vars), np.float32)
         n = max(int(everyone[group].sum()), 1) * trained.n_members
         matrix[np.ix_(columns[known], columns[known])] = (total / n)[np.ix_(known, known)]
-        values[f"{name}/varp/{key_added}{f'_{group}' if group else ''}"] = matrix
+        values[f"{name}/varp/{k.pairs_of_group(key_added, group) if group else key_added}"] = matrix
     return values
 
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from epiattn import _keys as k
 from epiattn._logging import logger
 from epiattn._modalities import kind
+from epiattn._results import warn_if_unfaithful
 from epiattn._validation import as_mudata, check_choice, check_key, give_back, rows_of_genes
 
 from ._ownership import check_places, write_places
@@ -146,6 +147,7 @@ def attribute(
         "error": {"median": float(np.median(error)), "max": float(error.max()), "share_above_1_percent": share},
     }
     write_places(mdata, key_added, values, record)
+    warn_if_unfaithful(mdata, key, method=method)
     return give_back(mdata, given, copy=copy)
 
 

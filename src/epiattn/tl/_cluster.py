@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from epiattn import _keys as k
-from epiattn._results import record_of, run_of
+from epiattn._results import record_of, run_of, warn_if_several_models
 from epiattn._validation import as_mudata, check_key, give_back
 
 from ._ownership import check_places, write_places
@@ -94,6 +94,8 @@ def cluster(
     use_rep = k.latent(key) if use_rep is None else use_rep
     of_run = {k.latent(key), *(k.context(key, name) for name in mdata.mod)}
     about = {"key": key, "fingerprint": run["fingerprint"]} if use_rep in of_run and "fingerprint" in run else {}
+    if about:
+        warn_if_several_models(mdata, key, "points of the latent space")
     key_added = k.cluster(key) if key_added is None else key_added
     check_key(mdata, key_added)
     if use_rep not in mdata.obsm or use_rep in mdata.mod:

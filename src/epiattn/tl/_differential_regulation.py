@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from epiattn import _keys as k
-from epiattn._results import run_of
+from epiattn._results import run_of, warn_if_several_models
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 
 from ._comparisons import REST, as_scanpy, comparisons, units_of
@@ -117,6 +117,7 @@ def differential_regulation(
         raise ValueError(msg)
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     run = run_of(mdata, key)
+    warn_if_several_models(mdata, key, {"attribution": "attributions"}.get(of, "weights of attention"))
     key_added = k.differential(key) if key_added is None else key_added
     check_key(mdata, key_added)
     compared = comparisons(mdata, groupby, group, reference)

@@ -108,6 +108,9 @@ def enrich(
         msg = 'tl.enrich needs gseapy: pip install "epiattn[enrich]".'
         raise ImportError(msg) from error
 
+    if n_top is not None and n_top < 1:
+        msg = f"n_top must be 1 or more, not {n_top}."
+        raise ValueError(msg)
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     key_added = k.enrichment("attn") if key_added is None else key_added
     check_key(mdata, key_added)
@@ -139,7 +142,8 @@ def enrich(
             raise ValueError(msg)
         tables.append(_test(gseapy, name, chosen, all_names, here))
     if not tables:
-        msg = f"No list of {source} has a gene" + ("." if genes is not None else f" at fdr={fdr:g}; try n_top=.")
+        by_fdr = genes is None and groupby is None and n_top is None
+        msg = f"No list of {source} has a gene" + (f" at fdr={fdr:g}; try n_top=." if by_fdr else ".")
         raise ValueError(msg)
     if len(tables) < len(lists):
         logger.info("%d of the %d lists have no gene, and are left out.", len(lists) - len(tables), len(lists))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from epiattn._results import ATTENTION
 from epiattn.models._erasure import attention_of, differences_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from ._trained import Trained
 
-ATTENTION = "attention"
 #: Size of the input, scaled as the network reads it: what one would point at who does not know the model.
 SIGNAL = "signal"
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from epiattn import _keys as k
 from epiattn._modalities import kind
 from epiattn._regions import Regions, bins_of, in_regions
-from epiattn._results import result_of, run_of
+from epiattn._results import ATTENTION, result_of, run_of, warn_if_unfaithful
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +48,8 @@ def regulation_of(
 
     run = run_of(mdata, key)
     key_added = k.attribution(key) if of == "attribution" else k.attention(key)
-    if of == "attribution":
-        result_of(mdata, key_added, "attribute")
+    method = result_of(mdata, key_added, "attribute").get("method") if of == "attribution" else ATTENTION
+    warn_if_unfaithful(mdata, key, method=str(method))
     columns: dict[str, np.ndarray] = {}
     for modality, channels in run["channels"].items():
         if modality not in mdata.mod:

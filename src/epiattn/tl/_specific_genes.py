@@ -10,7 +10,7 @@ from epiattn import _keys as k
 from epiattn._by_gene import ByGene, by_gene
 from epiattn._logging import logger
 from epiattn._modalities import expression_of
-from epiattn._results import run_of
+from epiattn._results import run_of, warn_if_several_models
 from epiattn._validation import as_mudata, check_key, give_back
 
 from ._ownership import write_places
@@ -98,6 +98,8 @@ def specific_genes(
     run = None if key is None else run_of(mdata, key)
     key_added = k.specific(key or "attn") if key_added is None else key_added
     check_key(mdata, key_added)
+    if key is not None:
+        warn_if_several_models(mdata, key, "attributions")
     place = by_gene(mdata, groupby)
     if len(place.groups) < 2:
         msg = f"obs[{groupby!r}] holds {place.groups} only: specific to what?"
