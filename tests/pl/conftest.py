@@ -138,8 +138,8 @@ RUN = {"key": "attn", "fingerprint": "f"}
 def make(phase: float = 0) -> MuData:
     """A small object with everything that plots read, from formulas: no model and no random number is behind it.
 
-    14 genes in three cell types: a run, its attribution, attention of pairs, differences between cell types, and an
-    evaluation. All values change with the phase.
+    14 genes in three cell types: a run, its attribution, attention of pairs, differences between cell types,
+    perturbations, ablations, a test of faithfulness, and an evaluation. All values change with the phase.
     """
     n = N_GENES * len(CELL_TYPES)
     gene, cell_type = np.arange(n) % N_GENES, np.arange(n) // N_GENES
@@ -204,6 +204,9 @@ def make(phase: float = 0) -> MuData:
         "genes": _genes(phase),
         "features": _features(phase),
     }
+    _perturb(mdata, activity, phase)
+    _ablate(mdata, activity, phase)
+    mdata.uns["attn_faithfulness"] = _faithfulness(phase)
     _evaluate(mdata, activity, gene)
     return mdata
 
@@ -292,6 +295,69 @@ def _features(phase: float) -> pd.DataFrame:
         frame |= {"low": effect - 0.3, "high": effect + 0.3, "n_units": 60}
         parts.append(pd.DataFrame(frame))
     return pd.concat(parts, ignore_index=True)
+
+
+def _perturb(mdata: MuData, activity: np.ndarray, phase: float) -> None:
+    """One edit, and two together."""
+    names = {"no H3K27ac": "given", "both": "given", "both: H3K4me3 × 0": "single", "both: interaction": "interaction"}
+    wobble = np.cos(3 * np.arange(len(activity)))
+    effects = {name: (i - 1.5 + phase) * activity + 0.4 * wobble for i, name in enumerate(names)}
+    changed = {name: np.arange(len(activity)) % (i + 3) > 0 for i, name in enumerate(names)}
+    mdata.obsm["attn_perturbation"] = pd.DataFrame(effects, mdata.obs_names)
+    mdata.obsm["attn_perturbation_changed"] = pd.DataFrame(changed, mdata.obs_names)
+    about = {"perturbation": list(names), "kind": list(names.values()), "of": [name.split(":")[0] for name in names]}
+    record = {"tables": ["", "changed"], "perturbations": pd.DataFrame(about)}
+    mdata.uns["attn_perturbation"] = {"tool": "perturb", **RUN, "target": "label", **record}
+
+
+def _ablate(mdata: MuData, activity: np.ndarray, phase: float) -> None:
+    modalities = ["histone", "methylation", "tf"]
+    kinds = dict.fromkeys(modalities, "modality") | dict.fromkeys(MARKS, "mark")
+    wobble = np.cos(3 * np.arange(len(activity)))
+    effects = {name: (0.5 - activity) * (6 - i) / 2 + 0.3 * wobble + phase for i, name in enumerate(kinds)}
+    mdata.obsm["attn_ablation"] = pd.DataFrame(effects, mdata.obs_names)
+    shapley = pd.DataFrame({name: -effects[name] / 2 for name in modalities}, mdata.obs_names)
+    mdata.obsm["attn_ablation_shapley"] = shapley
+    change = -np.exp(-np.arange(len(kinds))) * (1 + phase) / 4
+    accuracy = {"ablated": list(kinds), "kind": list(kinds.values()), "metric": "auc", "part": "test", "full": 0.9}
+    accuracy |= {"change": change, "low": 1.4 * change - 0.01, "high": 0.7 * change + 0.01}
+    record = {"target": "label", "tables": ["", "shapley"], "kinds": kinds, "accuracy": pd.DataFrame(accuracy)}
+    mdata.uns["attn_ablation"] = {"tool": "ablate", **RUN, **record}
+
+
+def _faithfulness(phase: float) -> dict:
+    """Two methods, the signal and random orders, over marks and TFs."""
+    methods, share = ["attention", "integrated_gradients"], np.linspace(0, 1, 11)
+    found: dict = {name: [] for name in ("verdicts", "tests", "curves", "agreement", "sanity", "stability", "planted")}
+    for i, modality in enumerate(("histone", "tf")):
+        for j, method in enumerate(["random", "signal", *methods]):
+            names, better = {"modality": modality, "method": method}, 0.2 * j - 0.2 * i * (j == 2) - phase * j / 8
+            for curve, sign in (("deletion", 1), ("insertion", -1)):
+                mean = share + sign * better * np.sin(np.pi * share)
+                found["curves"] += [
+                    {**names, "curve": curve, "share": x, "mean": y, "error": 0.04}
+                    for x, y in zip(share, mean, strict=True)
+                ]
+                if method != "random":
+                    interval = {"low": better - 0.15, "high": better + 0.15}
+                    found["tests"].append(
+                        {**names, "curve": curve, "against": "random", "difference": better} | interval
+                    )
+            if method in methods:
+                passes = better > 0.15
+                found["verdicts"].append({**names, "deletion": better, "insertion": better, "passes": passes})
+                value = 0.3 + 0.2 * j - phase / 5
+                interval = {"low": value - 0.1, "high": value + 0.1}
+                found["stability"].append({**names, "correlation": value} | interval)
+                of_check = {"correlation_low": value / 4 - 0.05, "correlation_high": value / 4 + 0.05}
+                found["sanity"].append({**names, "check": "weights", "correlation": value / 4, **of_check})
+                found["planted"].append({**names, "average_precision": value, "chance": 0.1} | interval)
+        pairs = [("attention", "integrated_gradients", 0.6), ("attention", "signal", -0.3 - phase / 2)]
+        found["agreement"] += [
+            {"modality": modality, "method": one, "other": other, "correlation": value} for one, other, value in pairs
+        ]
+    tables = {name: pd.DataFrame(rows) for name, rows in found.items()}
+    return {"tool": "faithfulness", **RUN, "target": "label", "methods": methods, **tables}
 
 
 def _evaluate(mdata: MuData, activity: np.ndarray, gene: np.ndarray) -> None:
