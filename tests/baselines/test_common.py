@@ -26,7 +26,8 @@ def test_all_are_registered_and_say_what_they_are():
 
 def test_they_have_one_interface(baseline):
     parameters = inspect.signature(baseline).parameters
-    assert list(parameters) == ["mdata", "target", "channels", "label_key", "split_key", "seed"]
+    common = ["mdata", "target", "channels", "label_key", "split_key", "seed"]
+    assert list(parameters) in (common, [*common, "scale_by"])
     assert all(each.kind is each.KEYWORD_ONLY for each in list(parameters.values())[1:])
 
 
@@ -44,6 +45,24 @@ def test_every_observation_gets_a_score_and_the_object_stays_as_it_was(baseline,
     assert list(four_types.obs) == list(before.obs)
     assert list(four_types.obsm) == list(before.obsm)
     assert dict(four_types["histone"].uns) == dict(before["histone"].uns)
+
+
+@pytest.mark.parametrize("name", ["best_mark", "logistic", "ridge", "gradient_boosting"])
+def test_depth_does_not_count_unless_asked_to(name, four_types):
+    baseline = baselines[name].load()
+    scaled, as_it_is = baseline(four_types), baseline(four_types, scale_by=None)
+    deeper = four_types.copy()
+    test = (deeper.obs["split"] == "test").to_numpy()
+    for mark in ("H3K4me3", "H3K27me3"):
+        deeper["histone"].layers[mark] = np.where(test[:, None], 5.0, 1) * deeper["histone"].layers[mark]
+    np.testing.assert_allclose(baseline(deeper), scaled, rtol=1e-4)
+    assert np.abs(baseline(deeper, scale_by=None) - as_it_is)[test].max() > 0.01
+    one = four_types[(four_types.obs["cell_type"] == "cell_type_0").to_numpy()].copy()
+    del one.obs["split"]
+    one = attn.pp.split(one, by="random")
+    np.testing.assert_array_equal(baseline(one), baseline(one, scale_by=None))
+    with pytest.raises(ValueError, match="scale_by='nothing': there is no such column"):
+        baseline(four_types, scale_by="nothing")
 
 
 @TARGETS

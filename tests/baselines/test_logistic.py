@@ -24,7 +24,7 @@ def test_it_is_a_regression_on_standardised_totals_of_the_training_split(split):
     totals = (totals - totals[train].mean(0)) / totals[train].std(0)
     high = (split.obs["label"] == "high").to_numpy()
     expected = LogisticRegression().fit(totals[train], high[train]).predict_proba(totals)[:, 1]
-    np.testing.assert_allclose(attn.baselines.logistic(split), expected, atol=1e-6)
+    np.testing.assert_allclose(attn.baselines.logistic(split, scale_by=None), expected, atol=1e-6)
 
 
 def test_other_parts_and_missing_labels_are_not_learned_from(split):
@@ -59,6 +59,7 @@ def test_what_is_missing_is_named(split, mdata):
     split.obs["label"] = "low"
     with pytest.raises(ValueError, match=r"'low' and 'high', but it holds \['low'\]"):
         attn.baselines.logistic(split)
+    split.obs["label"] = ["low", "high"] * (split.n_obs // 2)
     del split.mod["histone"]
     with pytest.raises(ValueError, match="reads signal around the TSS"):
         attn.baselines.logistic(split)

@@ -11,11 +11,14 @@ from epiattn import _keys as k
 from epiattn._logging import logger
 from epiattn._validation import as_mudata
 
-from ._features import find_marks, totals
+from ._features import factors, find_marks, totals
 from ._task import fit_linear, loss, make_task
 
 if TYPE_CHECKING:
     from mudata import MuData
+
+
+_WHO = "The best mark"
 
 
 def best_mark(
@@ -26,6 +29,7 @@ def best_mark(
     label_key: str = k.LABEL,
     split_key: str = k.SPLIT,
     seed: int = 0,
+    scale_by: str | None = k.CELL_TYPE,
 ) -> np.ndarray:
     """Logistic or linear regression on the total of one mark, the one with the lowest loss on the validation part.
 
@@ -41,6 +45,9 @@ def best_mark(
         Columns of ``obs`` with ``low`` and ``high``, and with ``train``, ``validation`` and ``test``.
     seed
         Not used.
+    scale_by
+        Column of ``obs``, in each of whose groups the mean of a mark is brought to one value first, so that depth does
+        not count, as in the models (:class:`epiattn.models.MultiAttention`); ``None``: signal is read as it is.
 
     Returns
     -------
@@ -59,10 +66,11 @@ def best_mark(
     (200,)
     """
     mdata = as_mudata(mdata)
-    features = totals(mdata, channels, who="The best mark")
     task = make_task(mdata, target=target, label_key=label_key, split_key=split_key)
+    scale = factors(mdata, channels, who=_WHO, scale_by=scale_by, train=task.train)
+    features = totals(mdata, channels, who=_WHO, scale=scale)
     predicted = [fit_linear(mark[:, None], task) for mark in features.T]
     best = int(np.argmin([loss(task, each) for each in predicted]))
-    names = [mark for marks in find_marks(mdata, channels, who="The best mark").values() for mark in marks]
+    names = [mark for marks in find_marks(mdata, channels, who=_WHO).values() for mark in marks]
     logger.info("The best mark is %s.", names[best])
     return predicted[best]

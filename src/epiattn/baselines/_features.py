@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._depth import DepthScaling
 from epiattn._modalities import Channels, find_channels, measured
 from epiattn._validation import check_values
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 Chosen = Mapping[str, Sequence[str]] | None
+Factors = Mapping[str, np.ndarray] | None
 
 BLOCK = 8_192  # rows that are made dense at a time
 CORE = 0.2  # share of the window in which a CpG is near the TSS
@@ -48,29 +50,66 @@ def find_marks(mdata: MuData, chosen: Chosen, *, who: str) -> Channels:
     return channels
 
 
-def totals(mdata: MuData, chosen: Chosen, *, who: str) -> np.ndarray:
+def factors(
+    mdata: MuData, chosen: Chosen, *, who: str, scale_by: str | None, train: np.ndarray
+) -> dict[str, np.ndarray] | None:
+    """What the signal is multiplied by, so that each mark has one mean in every cell type, as models have it.
+
+    Parameters
+    ----------
+    mdata, chosen, who
+        As for :func:`find_marks`.
+    scale_by
+        Column of ``obs``; ``None``: nothing is scaled.
+    train
+        Training observations, shape ``(n_obs,)``.
+
+    Returns
+    -------
+    By modality, shape ``(n_obs, n_marks)``; ``None``: nothing is scaled.
+
+    Raises
+    ------
+    ValueError
+        As :func:`find_marks`, or if there is no such column.
+    """
+    if scale_by is None:
+        return None
+    channels = find_marks(mdata, chosen, who=who)
+    return DepthScaling(mdata, channels, by=scale_by, train=np.flatnonzero(train)).factors(mdata)
+
+
+def totals(mdata: MuData, chosen: Chosen, *, who: str, scale: Factors = None) -> np.ndarray:
     """Total signal of each mark of each ``histone*`` modality, log(1 + x), shape ``(n_obs, n_marks)``.
+
+    Parameters
+    ----------
+    mdata, chosen, who
+        As for :func:`find_marks`.
+    scale
+        What :func:`factors` returns.
 
     Raises
     ------
     ValueError
         As :func:`find_marks`.
     """
-    columns = [
-        np.log1p(np.asarray(mdata[modality].layers[mark].sum(axis=1), dtype=float).ravel())
-        for modality, marks in find_marks(mdata, chosen, who=who).items()
-        for mark in marks
-    ]
-    return np.stack(columns, axis=1)
+    columns = []
+    for modality, marks in find_marks(mdata, chosen, who=who).items():
+        sums = [np.asarray(mdata[modality].layers[mark].sum(axis=1), dtype=float).ravel() for mark in marks]
+        columns.append(np.log1p(np.stack(sums, axis=1) * (1 if scale is None else scale[modality])))
+    return np.concatenate(columns, axis=1)
 
 
-def bins(mdata: MuData, chosen: Chosen, *, who: str, missing: float = 0.0) -> np.ndarray:
+def bins(mdata: MuData, chosen: Chosen, *, who: str, scale: Factors = None, missing: float = 0.0) -> np.ndarray:
     """All bins of all marks of all ``histone*`` modalities, log(1 + x), float32, shape ``(n_obs, n_features)``.
 
     Parameters
     ----------
     mdata, chosen, who
         As for :func:`find_marks`.
+    scale
+        What :func:`factors` returns.
     missing
         What to write for a mark that was not measured.
 
@@ -80,13 +119,15 @@ def bins(mdata: MuData, chosen: Chosen, *, who: str, missing: float = 0.0) -> np
         As :func:`find_marks`.
     """
     channels = find_marks(mdata, chosen, who=who)
-    layers = [(mdata[modality], mark) for modality, marks in channels.items() for mark in marks]
-    values = np.empty((mdata.n_obs, sum(adata.n_vars for adata, _ in layers)), np.float32)
+    layers = [(modality, i, mark) for modality, marks in channels.items() for i, mark in enumerate(marks)]
+    values = np.empty((mdata.n_obs, sum(mdata[modality].n_vars for modality, _, _ in layers)), np.float32)
     first = 0
-    for adata, mark in layers:
+    for modality, i, mark in layers:
+        adata = mdata[modality]
         columns = slice(first, first + adata.n_vars)
         for rows, block in _blocks(adata.layers[mark]):
-            values[rows, columns] = np.log1p(block, dtype=np.float32)
+            factor = 1 if scale is None else scale[modality][rows, i, None]
+            values[rows, columns] = np.log1p(block * factor, dtype=np.float32)
         values[~measured(adata, [mark])[:, 0], columns] = missing
         first = columns.stop
     return values

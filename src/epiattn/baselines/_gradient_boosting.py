@@ -11,7 +11,7 @@ from epiattn import _keys as k
 from epiattn._modalities import find_channels
 from epiattn._validation import as_mudata
 
-from ._features import bins, cpg_summary, tf_summary, totals
+from ._features import bins, cpg_summary, factors, tf_summary, totals
 from ._task import Task, loss, make_task
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def gradient_boosting(
     label_key: str = k.LABEL,
     split_key: str = k.SPLIT,
     seed: int = 0,
+    scale_by: str | None = k.CELL_TYPE,
 ) -> np.ndarray:
     """Gradient boosting on everything there is: all bins, totals of marks, and the CpGs and TFs in a few numbers.
 
@@ -57,6 +58,9 @@ def gradient_boosting(
         Columns of ``obs`` with ``low`` and ``high``, and with ``train``, ``validation`` and ``test``.
     seed
         Seed of the choice of features for each split of a tree.
+    scale_by
+        Column of ``obs``, in each of whose groups the mean of a mark is brought to one value first, so that depth does
+        not count, as in the models (:class:`epiattn.models.MultiAttention`); ``None``: signal is read as it is.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def gradient_boosting(
 
     mdata = as_mudata(mdata)
     task = make_task(mdata, target=target, label_key=label_key, split_key=split_key)
-    features = _features(mdata, channels)
+    features = _features(mdata, channels, scale_by=scale_by, train=task.train)
     features = features[:, np.isfinite(features[task.train]).any(axis=0)]  # scikit-learn wants a value in each
     best, lowest = np.full(mdata.n_obs, np.nan), np.inf
     # On little data, threads wait for each other longer than they work.
@@ -103,12 +107,16 @@ def _stages(features: np.ndarray, task: Task, seed: int) -> Iterator[np.ndarray]
         yield from regressor.fit(features[task.train], task.y[task.train]).staged_predict(features)
 
 
-def _features(mdata: MuData, chosen: Mapping[str, Sequence[str]] | None) -> np.ndarray:
+def _features(
+    mdata: MuData, chosen: Mapping[str, Sequence[str]] | None, *, scale_by: str | None, train: np.ndarray
+) -> np.ndarray:
     who = "Gradient boosting"
     modalities = find_channels(mdata, chosen)
     features = []
     if any(name.startswith(k.HISTONE) for name in modalities):
-        features += [bins(mdata, chosen, who=who, missing=np.nan), totals(mdata, chosen, who=who)]
+        scale = factors(mdata, chosen, who=who, scale_by=scale_by, train=train)
+        features.append(bins(mdata, chosen, who=who, scale=scale, missing=np.nan))
+        features.append(totals(mdata, chosen, who=who, scale=scale))
     if k.METHYLATION in modalities:
         features.append(cpg_summary(mdata, chosen))
     if k.TF in modalities:

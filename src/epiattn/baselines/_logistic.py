@@ -10,11 +10,14 @@ import numpy as np
 from epiattn import _keys as k
 from epiattn._validation import as_mudata
 
-from ._features import totals
+from ._features import factors, totals
 from ._task import fit_linear, make_task
 
 if TYPE_CHECKING:
     from mudata import MuData
+
+
+_WHO = "Logistic regression"
 
 
 def logistic(
@@ -25,6 +28,7 @@ def logistic(
     label_key: str = k.LABEL,
     split_key: str = k.SPLIT,
     seed: int = 0,
+    scale_by: str | None = k.CELL_TYPE,
 ) -> np.ndarray:
     """Logistic regression on the total signal of each mark in the window, trained on the training split.
 
@@ -44,6 +48,9 @@ def logistic(
         Columns of ``obs`` with ``low`` and ``high``, and with ``train``, ``validation`` and ``test``.
     seed
         Not used.
+    scale_by
+        Column of ``obs``, in each of whose groups the mean of a mark is brought to one value first, so that depth does
+        not count, as in the models (:class:`epiattn.models.MultiAttention`); ``None``: signal is read as it is.
 
     Returns
     -------
@@ -62,5 +69,6 @@ def logistic(
     (200,)
     """
     mdata = as_mudata(mdata)
-    features = totals(mdata, channels, who="Logistic regression")
-    return fit_linear(features, make_task(mdata, target=target, label_key=label_key, split_key=split_key))
+    task = make_task(mdata, target=target, label_key=label_key, split_key=split_key)
+    scale = factors(mdata, channels, who=_WHO, scale_by=scale_by, train=task.train)
+    return fit_linear(totals(mdata, channels, who=_WHO, scale=scale), task)

@@ -10,7 +10,7 @@ import numpy as np
 from epiattn import _keys as k
 from epiattn._validation import as_mudata
 
-from ._features import bins
+from ._features import bins, factors
 from ._task import fit_linear, loss, make_task
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STRENGTHS = (10.0, 100.0, 1_000.0, 10_000.0)
 
 
+_WHO = "Ridge regression"
+
+
 def ridge(
     mdata: MuData,
     *,
@@ -29,6 +32,7 @@ def ridge(
     label_key: str = k.LABEL,
     split_key: str = k.SPLIT,
     seed: int = 0,
+    scale_by: str | None = k.CELL_TYPE,
 ) -> np.ndarray:
     """Ridge regression (of labels: logistic regression with the same penalty) on all bins of all marks.
 
@@ -47,6 +51,9 @@ def ridge(
         Columns of ``obs`` with ``low`` and ``high``, and with ``train``, ``validation`` and ``test``.
     seed
         Not used.
+    scale_by
+        Column of ``obs``, in each of whose groups the mean of a mark is brought to one value first, so that depth does
+        not count, as in the models (:class:`epiattn.models.MultiAttention`); ``None``: signal is read as it is.
 
     Returns
     -------
@@ -65,7 +72,8 @@ def ridge(
     (200,)
     """
     mdata = as_mudata(mdata)
-    features = bins(mdata, channels, who="Ridge regression")
     task = make_task(mdata, target=target, label_key=label_key, split_key=split_key)
+    scale = factors(mdata, channels, who=_WHO, scale_by=scale_by, train=task.train)
+    features = bins(mdata, channels, who=_WHO, scale=scale)
     predicted = [fit_linear(features, task, strength=strength) for strength in STRENGTHS]
     return predicted[int(np.argmin([loss(task, each) for each in predicted]))]

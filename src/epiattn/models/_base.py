@@ -12,12 +12,12 @@ from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
 from epiattn import _keys as k
+from epiattn._depth import DepthScaling
 from epiattn._logging import logger
 from epiattn._modalities import Channels, expression_of, find_channels, kind, present
 from epiattn._registry import models
 from epiattn._validation import as_mudata, check_choice, check_values
 
-from ._depth import DepthScaling
 from ._fields import ChannelField, channel_key, make_fields
 from ._inference import InferenceMixin
 from ._loader import RegulatoryDataset

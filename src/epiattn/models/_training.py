@@ -15,13 +15,13 @@ from scvi.model._utils import parse_device_args
 from scvi.train import TrainRunner
 
 from epiattn import _keys as k
+from epiattn._depth import DepthScaling
 from epiattn._logging import logger
 from epiattn._messages import did_you_mean
 from epiattn._modalities import expression_of
 from epiattn._settings import settings
 from epiattn.metrics import temperature
 
-from ._depth import DepthScaling
 from ._loader import EXPRESSION, RegulatoryDataModule, RegulatoryDataset, make_loader, to_numpy
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
 from ._targets import check_classes, combine, soften_labels, split_rows

@@ -10,8 +10,8 @@ import pytest
 from anndata import AnnData
 
 import epiattn as attn
+from epiattn._depth import DepthScaling
 from epiattn.models import RegulatoryModel
-from epiattn.models._depth import DepthScaling
 
 CHANNELS = {"histone": ["A", "B"]}
 
