@@ -105,7 +105,7 @@ def test_integrated_gradients_equal_a_plain_loop(published, data, monkeypatch):
         for name, each in zip(values, found, strict=True):
             gradients[name] += each / n_steps
     expected = {name: (each.values - starts[name].values) * gradients[name] for name, each in ends.items()}
-    monkeypatch.setattr("epiattn.models._explainer._TOLERANCE", np.inf)  # no second try with more steps
+    monkeypatch.setattr("epiattn.models._differences._TOLERANCE", np.inf)  # no second try with more steps
     values = explainer.attribute(rows, n_steps=n_steps).values
     np.testing.assert_allclose(values["histone"], expected["histone"].detach(), atol=1e-5)
     cpgs = expected["methylation"].sum(2).detach().numpy()
