@@ -115,6 +115,17 @@ def test_factors_are_ranked_by_their_attention_where_bound(unchanged):
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the highest on top
 
 
+def test_factors_that_are_bound_in_a_few_observations_come_last(fitted):
+    weights = fitted["tf"].layers["attn_attention"].toarray()
+    weights[:, 3:] = 0
+    weights[:, 1] = 0
+    weights[:9, 1] = 0.9
+    fitted["tf"].layers["attn_attention"] = sparse.csr_matrix(weights)
+    ax = attn.pl.attention(fitted, modality="tf", groupby=None)
+    assert [text.get_text() for text in ax.texts][-1] == "9"
+    assert ax.get_yticklabels()[-1].get_text() == fitted["tf"].var_names[1]
+
+
 def test_factors_that_are_bound_nowhere_are_not_shown(fitted):
     weights = fitted["tf"].layers["attn_attention"].toarray()
     weights[:, 3:] = 0

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 Groups = dict[str, np.ndarray]
 
+#: A mean over fewer observations says little.
+_RARE = 10
+
 
 def attention(
     mdata: MuData,
@@ -55,7 +58,8 @@ def attention(
     - ``methylation``: attention of CpGs by their position, times the number of CpGs of the observation, so that genes
       with many and few CpGs compare; 1 is uniform. Each observation counts once per bin of positions.
     - ``tf``: the TFs of highest mean attention over the observations at which they are bound; how many these are is
-      on the right. The dotted line is uniform attention over all TFs; points are the means of the groups.
+      on the right, and TFs with fewer than 10 come last. The dotted line is uniform attention over all TFs; points are
+      the means of the groups.
 
     Bands are 1.96 standard errors of the mean.
 
@@ -171,7 +175,7 @@ def _draw_tfs(
     ax: Axes, adata: AnnData, key: str, groups: Groups, colors: dict[str, str], *, n_top: int, reference: bool
 ) -> None:
     mean, count = _over_bound(adata, key, np.concatenate(list(groups.values())))
-    top = np.argsort(-np.nan_to_num(mean), kind="stable")[:n_top]
+    top = np.lexsort((-np.nan_to_num(mean), count < _RARE))[:n_top]
     top = top[count[top] > 0]
     y = np.arange(len(top))
     ax.barh(y, mean[top], height=0.7, color=LIGHT)

@@ -13,6 +13,7 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn._messages import did_you_mean
+from epiattn._modalities import find_channels
 from epiattn._registry import models
 from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.metrics._conformal import check_level
@@ -175,6 +176,7 @@ def fit(
     check_key(mdata, key_added)
     check_owned(mdata, key_added)
 
+    find_channels(mdata, channels)  # an object without inputs is refused before it is split
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
     trained: dict[str, Ensemble] = {}
