@@ -7,6 +7,7 @@ search finds `fit`, and the page of `tl.fit` names all that the function writes.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import sys
@@ -15,8 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-ROOT = Path(__file__).parents[1]
-FIT_PAGE, FIT_SOURCE = "generated/epiattn.tl.fit", ROOT / "src" / "epiattn" / "tl" / "_fit.py"
+FIT_PAGE = "generated/epiattn.tl.fit"
 #: Elements without an end tag.
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 #: Elements whose text is shown as it stands, or not at all.
@@ -105,10 +105,10 @@ def left_over(page: Page) -> list[str]:
 
 
 def broken(path: Path, link: Link, pages: dict[Path, Page]) -> str:
-    """Why a link leads nowhere; empty if it does not, or leads away."""
+    """Why a link leads nowhere; empty if it does not, or leads away (scripts must not: the site works without others)."""
     address = urlsplit(link.target)
     if address.scheme or address.netloc:
-        return ""
+        return f"<{link.tag}> asks another site: {link.target!r}" if link.tag == "script" else ""
     target = (path.parent / unquote(address.path)).resolve() if address.path else path
     target = target / "index.html" if target.is_dir() else target
     if not target.is_file():
@@ -147,7 +147,9 @@ def unfound(site: Path, fit_page: str) -> list[str]:
 
 def fields_of_fit() -> list[str]:
     """Fields that the docstring of `tl.fit` says it writes; a test compares them with what it does write."""
-    tree = ast.parse(FIT_SOURCE.read_text(encoding="utf-8"))
+    package = importlib.util.find_spec("epiattn")
+    source = Path(str(package.origin)).parent / "tl" / "_fit.py" if package is not None else Path("epiattn")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "fit")
     returns = (ast.get_docstring(function) or "").partition("Returns\n-------")[2].partition("Raises\n------")[0]
     return re.findall(r'``((?:mdata\["\w+"\]\.)?\w+\["[^"]+"\])``', returns)

@@ -56,6 +56,7 @@ def test_a_good_site_has_no_problems(check):
         ('<a href="#nowhere">x</a>', "<a> leads to '#nowhere', but there is no such anchor"),
         ('<img src="b.png" alt="x">', "<img> leads to 'b.png', which is not there"),
         ('<link href="style.css">', "<link> leads to 'style.css', which is not there"),
+        ('<script src="https://example.org/a.js"></script>', "<script> asks another site: 'https://example.org/a.js'"),
         ('<img src="a.png">', "the image 'a.png' has no text"),
         ('<img src="a.png" alt="a.png">', "the text of the image 'a.png' is its address"),
         ('<svg role="img"></svg>', "a drawing has no text"),
