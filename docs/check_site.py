@@ -105,7 +105,7 @@ def left_over(page: Page) -> list[str]:
 
 
 def broken(path: Path, link: Link, pages: dict[Path, Page]) -> str:
-    """Why a link leads nowhere; empty if it does not, or leads away (scripts must not: the site works without others)."""
+    """Why a link leads nowhere; empty if it does not, or leads away, which scripts must not."""
     address = urlsplit(link.target)
     if address.scheme or address.netloc:
         return f"<{link.tag}> asks another site: {link.target!r}" if link.tag == "script" else ""
