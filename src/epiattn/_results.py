@@ -98,7 +98,10 @@ def unfaithful(mdata: MuData, key: str, *, method: str = ATTENTION) -> list[str]
             continue
         if record.get("fingerprint") == fingerprint:
             table = record["verdicts"]
-            failed = table[(table["method"].astype(str) == method).to_numpy() & ~table["passes"].to_numpy(bool)]
+            passes = table["passes"].to_numpy(bool)
+            if "sane" in table:
+                passes = passes & table["sane"].to_numpy(bool)
+            failed = table[(table["method"].astype(str) == method).to_numpy() & ~passes]
             found += [str(name) for name in failed["modality"] if str(name) not in found]
     return found
 
@@ -127,7 +130,7 @@ def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None, *, 
     if names := [name for name in unfaithful(mdata, key, method=method) if modality in (None, name)]:
         logger.warning(
             "The %s of the run %r over %s failed the test of tl.faithfulness: it does not point at what the model "
-            "uses better than chance.%s",
+            "uses better than chance, or than that of a model that learned nothing does.%s",
             method if method == ATTENTION else f"attribution by {method!r}",
             key,
             ", ".join(names),

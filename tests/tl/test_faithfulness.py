@@ -221,6 +221,7 @@ def judged(mdata, **passes):
     table["passes"] = [
         passes.get(name, True) if about else True for name, about in zip(table["modality"], of_attention, strict=True)
     ]
+    table["sane"] = True
     mdata.uns["attn_faithfulness"]["verdicts"] = table
     return mdata
 
@@ -253,6 +254,7 @@ def test_attribution_that_fails_is_warned_of_too(fitted, logged):
     attn.tl.faithfulness(mdata, methods="integrated_gradients", n_obs=40, n_steps=2, checks=[])
     table = mdata.uns["attn_faithfulness"]["verdicts"]
     table["passes"] = table["modality"] != "tf"
+    assert "sane" not in table
     logged.clear()
     attn.tl.attribute(mdata, n_steps=2)
     attn.tl.differential_regulation(mdata, groupby="label")
@@ -260,6 +262,19 @@ def test_attribution_that_fails_is_warned_of_too(fitted, logged):
     failed = [r.getMessage() for r in logged.records if "failed the test of tl.faithfulness" in r.getMessage()]
     assert len(failed) == 2
     assert all("The attribution by 'integrated_gradients' of the run 'attn' over tf failed" in text for text in failed)
+
+
+def test_attention_that_is_not_sane_is_warned_of(tested, logged):
+    mdata = judged(tested)
+    verdicts, sanity = (attn.get.faithfulness(tested, table=name) for name in ("verdicts", "sanity"))
+    for row in verdicts.itertuples():
+        of_row = sanity[(sanity["modality"] == row.modality) & (sanity["method"] == row.method)]
+        assert row.sane == of_row["passes"].all()
+    table = mdata.uns["attn_faithfulness"]["verdicts"]
+    table["sane"] = ~((table["modality"] == "tf") & (table["method"] == "attention"))
+    assert unfaithful(mdata, "attn") == ["tf"]
+    attn.tl.attention(mdata)
+    assert "or than that of a model that learned nothing does" in logged.text
 
 
 def test_a_verdict_is_about_one_run(tested, logged):
@@ -278,7 +293,7 @@ def test_the_test_notes_its_verdict_in_earlier_results(fitted, tested, monkeypat
     from epiattn.tl import _faithfulness_tables
 
     failed = judged(tested, methylation=False).uns["attn_faithfulness"]["verdicts"]
-    monkeypatch.setattr(_faithfulness_tables, "verdicts", lambda _: failed)
+    monkeypatch.setattr(_faithfulness_tables, "verdicts", lambda *_: failed)
     mdata = attn.tl.attention(fitted, copy=True)
     assert list(mdata.uns["attn_attention"]["unfaithful"]) == []
     attn.tl.faithfulness(mdata, methods="attention", checks=[], **FAST)

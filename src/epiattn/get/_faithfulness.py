@@ -41,7 +41,8 @@ def faithfulness(mdata: MuData, *, table: str = "verdicts", key: str = "attn_fai
 
     ``"verdicts"``
         ``deletion``, ``insertion``: by how much the area exceeds that of random orders, in log-odds or units of
-        expression; ``passes``: whether both do with a 95 % interval above 0
+        expression; ``passes``: whether both do with a 95 % interval above 0; ``sane``, where there were sanity checks:
+        whether it passes them all
     ``"tests"``
         for each ``curve`` and order that it was compared with (``against``: ``random``, ``reversed``): ``area``,
         ``area_against``, their ``difference``, its 95 % interval ``low`` to ``high``, ``n_obs``, and how the

@@ -56,9 +56,11 @@ def faithfulness(
 
     Areas are compared, observation by observation, with those of random orders and of the reversed one. Intervals are
     over chromosomes where there are ten or more, and over genes otherwise (:func:`epiattn.metrics.interval`). An
-    explanation *passes* if it beats the random orders by deletion and by insertion, both with a 95 % interval above 0.
-    Where the attention does not pass, a warning is logged here and whenever it is read or drawn. The size of the signal
-    is tested beside the methods: what an explanation is worth that does not know the model.
+    explanation *passes* if it beats the random orders by deletion and by insertion, both with a 95 % interval above 0;
+    it is *sane* if it is better at deletion than the explanations of models that learned nothing (``checks``). Where
+    the attention does not pass, or is not sane, a warning is logged here and whenever it is read or drawn; the same
+    holds for attribution when it is computed or compared. The size of the signal is tested beside the methods: what an
+    explanation is worth that does not know the model.
 
     Parameters
     ----------
@@ -158,7 +160,7 @@ def faithfulness(
         msg = f"Nothing to test: no modality has {_MIN_VALUES} values to take away in {_MIN_OBS} observations or more."
         raise ValueError(msg)
     tables = {name: pd.DataFrame(table) for name, table in found.items() if table}
-    tables["verdicts"] = verdicts(tables["tests"])
+    tables["verdicts"] = verdicts(tables["tests"], tables.get("sanity"))
     record: dict[str, Any] = {
         "tool": "faithfulness",
         **trained.about,
@@ -300,6 +302,8 @@ def _rows_of(scores: Scores, which: np.ndarray) -> Scores:
 
 def _say(verdicts: Any) -> None:
     for row in verdicts.itertuples():
+        sane = getattr(row, "sane", True)
         beats = "beats random orders" if row.passes else "does not beat random orders"
-        level = logger.warning if row.method == "attention" and not row.passes else logger.info
-        level("Faithfulness of %s over %s: %s.", row.method, row.modality, beats)
+        more = "" if sane else ", and is no better than that of a model that learned nothing"
+        level = logger.warning if row.method == "attention" and not (row.passes and sane) else logger.info
+        level("Faithfulness of %s over %s: %s%s.", row.method, row.modality, beats, more)

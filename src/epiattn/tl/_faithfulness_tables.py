@@ -199,18 +199,21 @@ class Trial(NamedTuple):
             }
 
 
-def verdicts(tests: pd.DataFrame) -> pd.DataFrame:
+def verdicts(tests: pd.DataFrame, sanity: pd.DataFrame | None = None) -> pd.DataFrame:
     """Which explanations beat the random order, by deletion as well as by insertion.
 
     Parameters
     ----------
     tests
         Rows of :meth:`Trial.tests_of`.
+    sanity
+        Rows of :meth:`Trial.sanity_of`; ``None``: there was no such check.
 
     Returns
     -------
-    One row for each modality and method: ``deletion`` and ``insertion``, the differences of the areas, and ``passes``:
-    whether both have an interval above 0.
+    One row for each modality and method: ``deletion`` and ``insertion``, the differences of the areas; ``passes``:
+    whether both have an interval above 0; with ``sanity``, ``sane``: whether the explanation beats those of all models
+    that learned nothing.
     """
     import pandas as pd
 
@@ -220,7 +223,11 @@ def verdicts(tests: pd.DataFrame) -> pd.DataFrame:
         by_curve = group.set_index("curve")
         names = {"modality": str(modality), "method": str(method)}
         differences = {curve: float(by_curve.loc[curve, "difference"]) for curve in CURVES}
-        rows.append({**names, **differences, "passes": bool((by_curve["low"] > 0).all())})
+        checked = {}
+        if sanity is not None:
+            same = (sanity["modality"].astype(str) == str(modality)) & (sanity["method"].astype(str) == str(method))
+            checked = {"sane": bool(sanity.loc[same, "passes"].all())}
+        rows.append({**names, **differences, "passes": bool((by_curve["low"] > 0).all()), **checked})
     return pd.DataFrame(rows)
 
 
