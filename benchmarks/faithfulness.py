@@ -50,12 +50,14 @@ def main() -> None:
 def show(mdata: mudata.MuData) -> None:
     """Verdicts, sanity checks and agreement as Markdown."""
     tests = attn.get.faithfulness(mdata, table="tests")
-    passes = attn.get.faithfulness(mdata).set_index(["modality", "method"])["passes"]
+    verdicts = attn.get.faithfulness(mdata).set_index(["modality", "method"])
+    passes, sane = verdicts["passes"], verdicts.get("sane", verdicts["passes"] | True)
     print("| modality | order | deletion above random | insertion above random | passes |\n|---|---|---|---|---|")
     against = tests[tests["against"] == "random"]
     for (modality, method), rows in against.groupby(["modality", "method"], sort=False):
         cells = [f"{row.difference:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows.itertuples()]
         verdict = {True: "yes", False: "no"}.get(passes.get((modality, method)), "")
+        verdict += "" if sane.get((modality, method), True) else ", but is not sane"
         print(f"| {modality} | {method} | {' | '.join(cells)} | {verdict} |")
     for table in ("sanity", "stability", "agreement", "planted"):
         if table in mdata.uns["attn_faithfulness"]:

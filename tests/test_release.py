@@ -37,7 +37,9 @@ def test_the_version_is_the_same_everywhere(project, documents):
 
 
 def test_no_source_file_repeats_the_version(project):
-    files = (ROOT / "src").rglob("*.py")
+    files = list((ROOT / "src").rglob("*.py"))
+    if not files:
+        pytest.skip("the sources are not here")
     assert [path.name for path in files if f'"{project["version"]}"' in path.read_text(encoding="utf-8")] == []
 
 

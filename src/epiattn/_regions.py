@@ -54,4 +54,5 @@ def bin_size(adata: AnnData) -> float | None:
     """Width of a bin in bp; ``None`` where the places of the bins are not known."""
     if not {k.START, k.END} <= set(adata.var):
         return None
-    return float((adata.var[k.END].to_numpy(float) - adata.var[k.START].to_numpy(float)).mean())
+    size = float((adata.var[k.END].to_numpy(float) - adata.var[k.START].to_numpy(float)).mean())
+    return size if size > 0 else None

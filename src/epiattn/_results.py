@@ -75,7 +75,7 @@ def result_of(mdata: MuData, key: str, tool: str) -> Mapping[str, Any]:
     return record
 
 
-def unfaithful(mdata: MuData, key: str, *, method: str = ATTENTION) -> list[str]:
+def unfaithful(mdata: MuData, key: str, *, method: str = ATTENTION, smooth: float = 0.0) -> list[str]:
     """Modalities over which an explanation of a run failed the test of ``tl.faithfulness``.
 
     Parameters
@@ -86,6 +86,8 @@ def unfaithful(mdata: MuData, key: str, *, method: str = ATTENTION) -> list[str]
         ``key_added`` of the run.
     method
         ``"attention"``, or a method of attribution.
+    smooth
+        Of the attribution: a test of others is none of these.
 
     Returns
     -------
@@ -96,7 +98,8 @@ def unfaithful(mdata: MuData, key: str, *, method: str = ATTENTION) -> list[str]
     for record in mdata.uns.values():
         if not (isinstance(record, Mapping) and record.get("tool") == "faithfulness" and record.get("key") == key):
             continue
-        if record.get("fingerprint") == fingerprint:
+        tested = method == ATTENTION or float(record.get("smooth", 0)) == smooth
+        if record.get("fingerprint") == fingerprint and tested:
             table = record["verdicts"]
             passes = table["passes"].to_numpy(bool)
             if "sane" in table:
@@ -113,7 +116,9 @@ def note_unfaithful(mdata: MuData, key: str) -> None:
             mdata.uns[name] = {**record, "unfaithful": unfaithful(mdata, key)}
 
 
-def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None, *, method: str = ATTENTION) -> None:
+def warn_if_unfaithful(
+    mdata: MuData, key: str, modality: str | None = None, *, method: str = ATTENTION, smooth: float = 0.0
+) -> None:
     """Warn of an explanation that failed the test of ``tl.faithfulness``.
 
     Parameters
@@ -124,10 +129,11 @@ def warn_if_unfaithful(mdata: MuData, key: str, modality: str | None = None, *, 
         ``key_added`` of the run.
     modality
         Only if this one failed; ``None``: any.
-    method
-        ``"attention"``, or a method of attribution.
+    method, smooth
+        As for :func:`unfaithful`.
     """
-    if names := [name for name in unfaithful(mdata, key, method=method) if modality in (None, name)]:
+    failed = unfaithful(mdata, key, method=method, smooth=smooth)
+    if names := [name for name in failed if modality in (None, name)]:
         logger.warning(
             "The %s of the run %r over %s failed the test of tl.faithfulness: it does not point at what the model "
             "uses better than chance, or than that of a model that learned nothing does.%s",

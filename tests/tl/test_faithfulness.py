@@ -259,6 +259,7 @@ def test_attribution_that_fails_is_warned_of_too(fitted, logged):
     attn.tl.attribute(mdata, n_steps=2)
     attn.tl.differential_regulation(mdata, groupby="label")
     attn.tl.attribute(mdata, method="gradient_x_input", key_added="other")  # was not tested
+    attn.tl.attribute(mdata, n_steps=2, smooth=200, key_added="smooth")  # nor was this
     failed = [r.getMessage() for r in logged.records if "failed the test of tl.faithfulness" in r.getMessage()]
     assert len(failed) == 2
     assert all("The attribution by 'integrated_gradients' of the run 'attn' over tf failed" in text for text in failed)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 
+from epiattn.tl._comparisons import units_of
 from epiattn.tl._permutation import (
     compare_genes,
     compare_units,
@@ -144,9 +145,47 @@ def test_all_exchanges_of_a_few_units_are_as_likely():
     for a, b in ((1, 2), (2, 1)):
         for one, others in ((5, (9, 7)), (9, (5, 7)), (7, (5, 9))):
             exact.append((a + one) / 2 - (b + sum(others)) / 3)
-    expected = np.mean(np.abs(exact) >= abs(exact[0]) - 1e-9)
+    distance = np.abs(exact - np.mean(exact))
+    expected = np.mean(distance >= distance[0] - 1e-9)
     assert found.p_value[0] == pytest.approx(expected, abs=0.01)
-    assert found.score[0] == pytest.approx(exact[0] / np.std(exact), rel=0.02)
+    assert found.score[0] == pytest.approx((exact[0] - np.mean(exact)) / np.std(exact), rel=0.02)
+
+
+@pytest.mark.parametrize("effect", [-0.7, 0.0, 0.7])
+def test_units_on_both_sides_that_are_other_than_the_rest(effect):
+    """Most exchanges give a difference then that has nothing to do with the groups."""
+    rng = np.random.default_rng(0)
+    own, alone = 3 * rng.normal(size=(60, 300)), 3 * rng.normal(size=(240, 300)) - 2
+    group = own + rng.normal(size=own.shape) + effect
+    reference = np.concatenate([own + rng.normal(size=own.shape), alone])
+    found = compare_units(group, reference, n_permutations=300, rng=rng, n_paired=60)
+    share = (found.p_value <= 0.05).mean()
+    if effect:
+        assert share > 0.7
+        assert np.median(np.sign(found.score)) == np.sign(effect)
+    else:
+        assert 0.02 <= share <= 0.08
+        assert abs(found.score.mean()) < 0.2
+
+
+def test_intervals_of_pairs_are_those_of_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    own = 5 * rng.normal(size=(7, 4))
+    group, reference = own + rng.normal(size=own.shape), own + rng.normal(size=own.shape)
+    found = compare_units(group, reference, n_permutations=10, rng=rng, n_paired=7)
+    interval = ttest_rel(group, reference).confidence_interval(0.95)
+    np.testing.assert_allclose(found.low, interval.low)
+    np.testing.assert_allclose(found.high, interval.high)
+
+
+def test_genes_on_both_sides_come_first_and_in_the_same_order():
+    gene = np.array([7, 3, 7, 9, 3, 5, 9, 7, 1])
+    side = np.array([1, 1, -1, -1, -1, 1, 0, 1, 0])
+    values = np.arange(9.0)[:, None]
+    group, reference, n_paired = units_of(values, gene, side)
+    assert n_paired == 2
+    assert group.ravel().tolist() == [1.0, (0 + 7) / 2, 5.0]  # genes 3, 7; then 5
+    assert reference.ravel().tolist() == [4.0, 2.0, 3.0]  # genes 3, 7; then 9
 
 
 def test_intervals_are_welch_s():

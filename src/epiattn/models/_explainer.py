@@ -96,7 +96,8 @@ class Explainer:
         #: Columns of the TFs that the model knows, and the TFs of the object.
         self.columns = {name: self.dataset.columns[name] for name in self.channels if kind(name) == k.TF}
         self._n_vars = {name: mdata[name].n_vars for name in self.channels}
-        self._bin_sizes = {name: bin_size(mdata[name]) for name in self.channels if kind(name) == k.HISTONE}
+        signal = [name for name in self.channels if kind(name) == k.HISTONE and name != k.DISTAL]
+        self._bin_sizes = {name: bin_size(mdata[name]) for name in signal}
         self._mean_beta = {name: self._mean_of(name) for name in self.channels if kind(name) == k.METHYLATION}
 
     def _mean_of(self, modality: str) -> float:
@@ -206,7 +207,10 @@ class Explainer:
         return self._smoothed(found, smooth) if smooth else found
 
     def _smoothed(self, found: Attributions, sd: float) -> Attributions:
-        """Each mark spread over bins nearby; what would leave the window stays in it, so that sums stay."""
+        """Each mark spread over bins nearby; what would leave the window stays in it, so that sums stay.
+
+        Not the regions of ``distal``, whose slots lie one behind the other.
+        """
         from scipy.ndimage import gaussian_filter1d
 
         smoothed = {
@@ -255,13 +259,12 @@ class Explainer:
         """
         batches = (batch for _, batch in self.batches(rows, self.together))
         n_threads = min(n_threads, -(-len(rows) // self.together))
-        if n_threads <= 1:
+        replicas = self._replicas(n_threads) if n_threads > 1 else []
+        if not replicas:
             yield from (function(self, batch) for batch in batches)
             return
         free: SimpleQueue[Explainer] = SimpleQueue()
-        for _ in range(n_threads):
-            replica = copy.copy(self)
-            replica.module = copy.deepcopy(self.module)
+        for replica in replicas:
             free.put(replica)
 
         def work(batch: dict[str, ModalityBatch]) -> Any:
@@ -283,6 +286,18 @@ class Explainer:
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def _replicas(self, n: int) -> list[Explainer]:
+        """The same with modules of their own; none if the module keeps something that cannot be copied."""
+        replicas = []
+        for _ in range(n):
+            replica = copy.copy(self)
+            try:
+                replica.module = copy.deepcopy(self.module)
+            except RuntimeError:  # such as an activation with its gradient, kept by an encoder from outside
+                return []
+            replicas.append(replica)
+        return replicas
 
     def _share_out(
         self,

@@ -63,7 +63,7 @@ def attribute(
         difference by more than 1 % are done anew with four, or 16, times as many.
     smooth
         Standard deviation, in bp, of the Gaussian by which attributions of a mark are spread over bins nearby, for
-        what single bins are too noisy to tell; sums stay. 0: none.
+        what single bins are too noisy to tell; sums stay. 0: none. Regions of ``distal`` stay as they are.
     genes
         Names or ids of genes (``obs["gene_name"]``, ``obs["gene_id"]``), in all cell types, or names of observations;
         ``None``: all. Others get NaN (TFs: nothing).
@@ -147,7 +147,7 @@ def attribute(
         "error": {"median": float(np.median(error)), "max": float(error.max()), "share_above_1_percent": share},
     }
     write_places(mdata, key_added, values, record)
-    warn_if_unfaithful(mdata, key, method=method)
+    warn_if_unfaithful(mdata, key, method=method, smooth=smooth)
     return give_back(mdata, given, copy=copy)
 
 

@@ -44,7 +44,8 @@ def differential_regulation(
 
     *Features*: does a mark add more, over all genes, in the group than in the reference? Genes that both hold are
     compared with themselves, and the names of their observations are exchanged gene by gene; where fewer than half of
-    a group's genes are in the reference too (clusters), genes change sides. *Genes*: which genes differ, mark by mark?
+    a group's genes are in the reference too (clusters), genes change sides, and those that are on both exchange their
+    two means. *Genes*: which genes differ, mark by mark?
     The score of a gene is a moderated t; its p-value comes from the scores of all genes with the names of their
     observations exchanged. That needs a gene to have three observations, such as one cell type against two. Of one
     against one nothing can be exchanged: scores are differences, p-values are ranks among all genes, and there are no
@@ -164,7 +165,7 @@ def differential_regulation(
             "use_raw": False,
             "corr_method": "benjamini-hochberg",
         },
-        "exchanged": notes,
+        "exchanged": pd.DataFrame({"group": list(notes), "exchanged": list(notes.values())}),
         "features": of_features,
         "genes": _compact(pd.concat(genes, ignore_index=True)) if genes else _no_genes(),
     }

@@ -173,7 +173,8 @@ def compare_units(
     ----------
     group, reference
         Values. The first ``n_paired`` rows of both are the same units: their two values change places, and nothing
-        else, so that what a unit has of its own never counts as a difference.
+        else. Where these units are other than the rest, and the sides are not as large, exchanges have a mean that is
+        not 0; score and p-value are about the distance to it, so that what a unit has of its own is no difference.
     n_permutations
         Random exchanges.
     rng
@@ -183,7 +184,7 @@ def compare_units(
 
     References
     ----------
-    Welch, Biometrika 34:28 (1947), doi 10.1093/biomet/34.1-2.28 (degrees of freedom of the interval).
+    Welch, Biometrika 34:28 (1947), doi 10.1093/biomet/34.1-2.28 (degrees of freedom of the interval; without pairs).
     """
     units, k, r = (group, reference), len(group), len(reference)
     values, change = np.concatenate([each[n_paired:] for each in units]), reference[:n_paired] - group[:n_paired]
@@ -198,11 +199,14 @@ def compare_units(
         drawn[some] = sums / k - (total - sums) / r
     means = [each.mean(0) for each in units]
     errors = [each.var(0, ddof=1) / len(each) if len(each) > 1 else np.full(len(total), np.nan) for each in units]
-    together = ((group[:n_paired] - means[0]) * (reference[:n_paired] - means[1])).sum(0) / (k * r)
-    error = np.sqrt(np.maximum(errors[0] + errors[1] - 2 * together, 0))
+    together = ((group[:n_paired] - means[0]) * (reference[:n_paired] - means[1])).sum(0)
+    error = np.sqrt(np.maximum(errors[0] + errors[1] - 2 * together / max(k * r - k - r + n_paired, 1), 0))
     weights = errors[0] ** 2 / max(k - 1, 1) + errors[1] ** 2 / max(r - 1, 1)
     freedom = np.divide((errors[0] + errors[1]) ** 2, weights, out=np.ones(len(total)), where=weights > 0)
-    return _with_interval(means[0] - means[1], error, freedom, drawn, k + r - n_paired)
+    freedom = np.minimum(freedom, max(k + r - n_paired - (1 if n_paired else 2), 1))
+    paired, alone = (group[:n_paired] + reference[:n_paired]).sum(0) / 2, values.sum(0) / max(len(values), 1)
+    center = (paired + (k - n_paired) * alone) / k - (paired + (r - n_paired) * alone) / r
+    return _with_interval(means[0] - means[1], error, freedom, drawn, k + r - n_paired, center)
 
 
 def _summarise(observed: np.ndarray, drawn: np.ndarray) -> FeatureTest:
@@ -212,11 +216,16 @@ def _summarise(observed: np.ndarray, drawn: np.ndarray) -> FeatureTest:
 
 
 def _with_interval(
-    effect: np.ndarray, error: np.ndarray, freedom: np.ndarray | int, drawn: np.ndarray, n_units: int
+    effect: np.ndarray,
+    error: np.ndarray,
+    freedom: np.ndarray | int,
+    drawn: np.ndarray,
+    n_units: int,
+    center: np.ndarray | float = 0.0,
 ) -> FeatureTest:
-    spread = drawn.std(0)
-    score = np.divide(effect, spread, out=np.zeros_like(effect), where=spread > 0)
-    as_large = (np.abs(drawn) >= np.abs(effect) * (1 - 1e-12)).sum(0)
+    spread, distance = drawn.std(0), effect - center
+    score = np.divide(distance, spread, out=np.zeros_like(effect), where=spread > 0)
+    as_large = (np.abs(drawn - center) >= np.abs(distance) * (1 - 1e-12)).sum(0)
     p_value = (as_large + 1) / (len(drawn) + 1)
     half = student.ppf(0.975, freedom) * error
     return FeatureTest(effect, effect - half, effect + half, score, p_value, n_units)

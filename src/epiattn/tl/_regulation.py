@@ -48,8 +48,8 @@ def regulation_of(
 
     run = run_of(mdata, key)
     key_added = k.attribution(key) if of == "attribution" else k.attention(key)
-    method = result_of(mdata, key_added, "attribute").get("method") if of == "attribution" else ATTENTION
-    warn_if_unfaithful(mdata, key, method=str(method))
+    record = result_of(mdata, key_added, "attribute") if of == "attribution" else {"method": ATTENTION}
+    warn_if_unfaithful(mdata, key, method=str(record.get("method")), smooth=float(record.get("smooth", 0)))
     columns: dict[str, np.ndarray] = {}
     for modality, channels in run["channels"].items():
         if modality not in mdata.mod:
