@@ -30,7 +30,7 @@ VARIANTS = {
     "labels alone, no expression": {"label_noise": 0.0, "expression_weight": 0.0},
     "no mixup": {"mixup": 0.0},
     "no gain noise": {"gain_noise": 0.0},
-    "dropout of 0.1 instead of 0.5": {"dropout": 0.1},
+    "dropout of 0.5 instead of 0.1": {"dropout": 0.5},
     "no weight decay": {"weight_decay": 0.0},
     "nothing read back": {"reconstruction": 0.0},
     "not calibrated": {"calibrate": False},

@@ -112,7 +112,7 @@ class MultiAttention(RegulatoryModel):
         n_features_tf: int = 8,
         n_latent: int = 64,
         n_hidden_head: int = 32,
-        dropout: float = 0.5,
+        dropout: float = 0.1,
         modality_dropout: float = 0.0,
         reconstruction: float = 0.5,
         expression_weight: float = 0.3,

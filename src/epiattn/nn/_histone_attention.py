@@ -61,7 +61,7 @@ class HistoneAttention(nn.Module):
         n_levels: int = 4,
         kernel_size: int = 5,
         n_blocks: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:

@@ -47,7 +47,7 @@ class CpGAttention(nn.Module):
         place: int | None = None,
         n_features: int = 16,
         n_queries: int = 4,
-        dropout: float = 0.5,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.place = place
@@ -144,7 +144,7 @@ class TFAttention(nn.Module):
     """
 
     def __init__(
-        self, n_tfs: int, n_channels: int = 3, *, n_features: int = 8, n_queries: int = 2, dropout: float = 0.5
+        self, n_tfs: int, n_channels: int = 3, *, n_features: int = 8, n_queries: int = 2, dropout: float = 0.1
     ) -> None:
         super().__init__()
         self.n_tfs = n_tfs
