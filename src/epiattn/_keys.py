@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 SCHEMA_VERSION = "1"
 PACKAGE = "epiattn"  # `uns["epiattn"]` of the object and of a modality
 
@@ -182,7 +180,7 @@ def part_of(key_added: str, what: str) -> str:
 
 def pairs_of_group(key_added: str, group: str) -> str:
     """Attention between TFs in a group of observations, in ``varp``; a slash would be a folder in a file."""
-    return f"{key_added}_{quote(group, safe=' ')}"
+    return f"{key_added}_{group.replace('%', '%25').replace('/', '%2F')}"
 
 
 def mark_layer(key_added: str, mark: str) -> str:

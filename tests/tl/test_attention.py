@@ -100,12 +100,13 @@ def test_pairs_of_tfs(published, tmp_path):
 
 def test_a_group_s_name_may_hold_a_slash(published, tmp_path):
     mdata = published.copy()
-    mdata.obs["tissue"] = np.where(mdata.obs["cell_type"] == "cell_type_0", "breast/mammary 50 %", "lung")
+    mdata.obs["tissue"] = np.where(mdata.obs["cell_type"] == "cell_type_0", "breast/mammary 50 %", "CD4+ lung")
     attn.tl.attention(mdata, pairs=True, groupby="tissue")
+    assert "attn_attention_CD4+ lung" in mdata["tf"].varp
     mdata.write_h5mu(tmp_path / "a.h5mu")
     read = mudata.read_h5mu(tmp_path / "a.h5mu")
     assert attn.pl.tf_network(read, group="breast/mammary 50 %").get_title() == "breast/mammary 50 %"
-    with pytest.raises(ValueError, match=r"the groups are \['breast/mammary 50 %', 'lung'\]"):
+    with pytest.raises(ValueError, match=r"the groups are \['CD4\+ lung', 'breast/mammary 50 %'\]"):
         attn.pl.tf_network(read, group="breast")
 
 
