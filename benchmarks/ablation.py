@@ -10,12 +10,45 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from typing import Any
 
+import lightning.pytorch as pl
 import mudata
 import numpy as np
 from evaluation import between, simulated
 
 import epiattn as attn
+
+
+class ConstantRate(pl.Callback):
+    """Every step at one learning rate, whatever the schedule says."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __repr__(self) -> str:  # part of the name under which runs are kept
+        return f"ConstantRate({self.rate})"
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Set it."""
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = self.rate
+
+
+class LastWeights(pl.Callback):
+    """Keep the weights of the last epoch, not of the best."""
+
+    def __repr__(self) -> str:
+        return "LastWeights()"
+
+    def on_validation_end(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
+        """Copy them."""
+        self._weights = {name: values.clone() for name, values in plan.module.state_dict().items()}
+
+    def on_train_end(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
+        """Bring them back, after the training has put the best ones in their place."""
+        plan.module.load_state_dict(self._weights)
+
 
 #: Options of the model in which something is taken away or put back as published.
 VARIANTS = {
@@ -32,9 +65,12 @@ VARIANTS = {
     "no gain noise": {"gain_noise": 0.0},
     "dropout of 0.5 instead of 0.1": {"dropout": 0.5},
     "no weight decay": {"weight_decay": 0.0},
+    "a constant learning rate of half the peak": {"callbacks": [ConstantRate(1e-3)]},
+    "the last epoch, no early stopping": {"early_stopping": False, "callbacks": [LastWeights()]},
     "nothing read back": {"reconstruction": 0.0},
     "not calibrated": {"calibrate": False},
 }
+_OF_TRAINING = ("channels", "weight_decay", "calibrate", "callbacks", "early_stopping")
 #: Modalities that are left out.
 WITHOUT = ("tf", "methylation")
 
@@ -114,7 +150,7 @@ def _without(mdata: mudata.MuData, name: str) -> dict[str, list[str]]:
 def _count_weights(mdata: mudata.MuData, options: dict) -> int:
     """Weights of the network."""
     model = attn.models.MultiAttention
-    own = {name: value for name, value in options.items() if name not in ("channels", "weight_decay", "calibrate")}
+    own = {name: value for name, value in options.items() if name not in _OF_TRAINING}
     model.setup_mudata(mdata, channels=options.get("channels"))
     return sum(weights.numel() for weights in model(mdata, **own).module.network.parameters())
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 
+#: Observations from which on more processes pay for a training: starting one takes some seconds.
+_MANY = 4_000
 #: Pieces that wait for each worker, so that none is idle and few are in memory.
 _AHEAD = 3
 
@@ -95,6 +97,11 @@ class Pieces:
     def has(self, task: Task) -> bool:
         """Whether there is a whole one."""
         return self.path(task).exists() and zipfile.is_zipfile(self.path(task))
+
+
+def n_processes(n_tasks: int, n_obs: int) -> int:
+    """As many as pay for trainings on so many observations, one for each core at most."""
+    return min(os.cpu_count() or 1, n_tasks) if n_obs >= _MANY and n_tasks > 1 else 1
 
 
 def run(

@@ -192,3 +192,14 @@ def test_an_error_in_a_thread_is_raised(default, data, monkeypatch, set_threads)
     with pytest.raises(FloatingPointError, match="broken"):
         explainer.attribute(np.arange(100))
     assert all(weights.requires_grad for weights in default.module.parameters())
+
+
+def test_only_recurrent_layers_do_without_cudnn(model, published, data, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Explainer, "_output", lambda *_: seen.append(torch.backends.cudnn.enabled))
+    explainer = Explainer(model, data)
+    for gradients in (False, True):
+        with explainer.evaluating(gradients=gradients):
+            explainer._output({})
+    explainer._output({})
+    assert seen == [True, model is not published, True]

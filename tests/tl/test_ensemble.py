@@ -6,9 +6,12 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+from lightning.pytorch import Callback
 from scipy.special import expit, logit
 
 import epiattn as attn
+from epiattn import _engine
+from epiattn.tl import _members
 from epiattn.tl._ensemble import name_of, parse_name
 
 SHORT = {"max_epochs": 1, "batch_size": 128}
@@ -243,3 +246,56 @@ def test_the_deviation_of_someone_else_is_not_overwritten(data):
     mdata.obs["attn_score_sd"] = 1.0
     with pytest.raises(ValueError, match="would overwrite .*obs/attn_score_sd"):
         attn.tl.fit(mdata, n_models=2, **QUICK)
+
+
+# --- in several processes ---------------------------------------------------------------------------------------------
+
+
+def test_members_trained_in_other_processes_are_the_same(data, fitted, tmp_path):
+    elsewhere = attn.tl.fit(data, n_models=N_MODELS, n_jobs=2, model_dir=tmp_path / "model", copy=True, **QUICK)
+    same(elsewhere, fitted)
+    assert elsewhere.uns["attn"]["fingerprint"] == fitted.uns["attn"]["fingerprint"]
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(elsewhere.uns["attn"]["history"]), pd.DataFrame(fitted.uns["attn"]["history"])
+    )
+    assert elsewhere.uns["attn"]["metrics"] == fitted.uns["attn"]["metrics"]
+    same(attn.tl.embed(data, tmp_path / "model", copy=True), fitted)
+    attn.tl.attribute(elsewhere, n_steps=2)  # the models are at hand
+
+
+def test_so_are_models_of_cell_types_with_columns_and_options_of_their_own(data):
+    mdata = data.copy()
+    mdata.obs["batch"] = np.where(np.arange(mdata.n_obs) % 2, "one", "two")
+    mdata.obs["active"] = mdata.obs["label"]
+    mdata.obs["part"] = mdata.obs["split"]
+    options = {"per": "cell_type", "label_key": "active", "split_key": "part", "scale_by": "batch", **DEFAULT}
+    here, elsewhere = (attn.tl.fit(mdata, n_jobs=n, copy=True, **options) for n in (1, 2))
+    same(elsewhere, here)
+    assert elsewhere.uns["attn"]["fingerprint"] == here.uns["attn"]["fingerprint"]
+
+
+def test_an_error_of_another_process_names_the_cell_type(data):
+    mdata = data.copy()
+    first = mdata.obs["cell_type"].astype(str) == mdata.obs["cell_type"].astype(str).iloc[0]
+    mdata.obs.loc[first, "label"] = "high"
+    with pytest.raises(ValueError, match=f"Cell type '{mdata.obs['cell_type'].iloc[0]}'.*two classes are needed"):
+        attn.tl.fit(mdata, per="cell_type", n_jobs=2, **QUICK)
+
+
+def test_by_default_only_large_objects_are_trained_elsewhere_and_never_where_one_watches(data, monkeypatch):
+    asked = []
+    monkeypatch.setattr(_members, "run", lambda *_, n_jobs, **__: asked.append(n_jobs) or 1 / 0)
+    attn.tl.fit(data, n_models=2, copy=True, **QUICK)
+    monkeypatch.setattr(_engine, "_MANY", data.n_obs)
+    monkeypatch.setattr(_engine.os, "cpu_count", lambda: 8)
+    attn.tl.fit(data, copy=True, **QUICK)
+    attn.tl.fit(data, n_models=2, callbacks=[Callback()], copy=True, **QUICK)
+    assert asked == []
+    with pytest.raises(ZeroDivisionError):
+        attn.tl.fit(data, n_models=5, copy=True, **QUICK)
+    assert asked == [5]
+
+
+def test_a_number_of_processes_that_is_none_is_refused(data):
+    with pytest.raises(ValueError, match="n_jobs must be"):
+        attn.tl.fit(data, n_models=2, n_jobs=0, copy=True, **QUICK)

@@ -7,7 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
@@ -348,6 +348,10 @@ class Explainer:
         ]
         return {name: torch.cat([part[name] for part in parts]) for name in signal}
 
+    @property
+    def _recurs(self) -> bool:
+        return any(isinstance(part, torch.nn.RNNBase) for part in self.module.modules())
+
     @contextmanager
     def evaluating(self, *, gradients: bool = False) -> Iterator[None]:
         """The module as it is for predictions; its state is restored afterwards."""
@@ -355,7 +359,7 @@ class Explainer:
         needed = [weights for weights in self.module.parameters() if weights.requires_grad]
         self.module.eval()
         try:
-            with one_thread(), torch.backends.cudnn.flags(enabled=not gradients and torch.backends.cudnn.enabled):
+            with one_thread(), _without_cudnn() if gradients and self._recurs else nullcontext():
                 for weights in needed if gradients else ():
                     weights.requires_grad_(False)
                 yield
@@ -363,6 +367,11 @@ class Explainer:
             for weights in needed:
                 weights.requires_grad_(True)
             self.module.train(was_training)
+
+
+def _without_cudnn() -> AbstractContextManager[None]:
+    """cuDNN gives no gradients of recurrent layers outside of training; its convolutions are far faster than others."""
+    return torch.backends.cudnn.flags(enabled=False)
 
 
 def _rows_of(modality: ModalityBatch, rows: Tensor) -> ModalityBatch:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
@@ -147,19 +147,39 @@ class Ensemble:
         return cls(members, **record)
 
 
+class Recipe(NamedTuple):
+    """What to train; the rest is data and seed. As for :func:`epiattn.tl.fit`, options sorted."""
+
+    model: str
+    target: str
+    channels: Mapping[str, Sequence[str]] | None
+    label_key: str
+    split_key: str
+    model_options: Mapping[str, Any]
+    train_options: Mapping[str, Any]
+
+    @property
+    def model_class(self) -> type[RegulatoryModel]:
+        """The class of the model."""
+        return models[self.model].load()
+
+
+def train_member(mdata: MuData, recipe: Recipe, seed: int) -> RegulatoryModel:
+    """Train one model on an object, which has been set up for it."""
+    with seeded(seed):
+        model = recipe.model_class(mdata, target=recipe.target, **recipe.model_options)
+        model.train(split_key=recipe.split_key, **recipe.train_options)
+    return model
+
+
 def train_ensemble(
     mdata: MuData,
-    model_class: type[RegulatoryModel],
+    recipe: Recipe,
     seeds: Sequence[int],
     *,
-    target: str,
-    channels: Mapping[str, Sequence[str]] | None,
-    label_key: str,
-    split_key: str,
-    model_options: Mapping[str, Any],
-    train_options: Mapping[str, Any],
     level: float | None = None,
     attention_dtype: str = "float32",
+    train: Callable[[MuData, Recipe, int], RegulatoryModel] = train_member,
 ) -> tuple[Ensemble, Outputs]:
     """Train a model with each seed, one after the other, and run them.
 
@@ -167,31 +187,28 @@ def train_ensemble(
     ----------
     mdata
         The object.
-    model_class
+    recipe
         What to train.
     seeds
         One of each member.
-    target, channels, label_key, split_key, model_options, train_options, attention_dtype
-        As for :func:`epiattn.tl.fit`.
     level
         Of the intervals; ``None``: none.
+    attention_dtype
+        As for :func:`epiattn.tl.fit`.
+    train
+        Gives each member; another one than :func:`train_member` may have trained it before.
     """
     from epiattn.models._targets import split_rows
 
-    members = {}
-    model_class.setup_mudata(mdata, channels=channels, label_key=label_key)
-    for seed in seeds:
-        with seeded(seed):
-            model = model_class(mdata, target=target, **model_options)
-            model.train(split_key=split_key, **train_options)
-        members[seed] = model
+    recipe.model_class.setup_mudata(mdata, channels=recipe.channels, label_key=recipe.label_key)
+    members = {seed: train(mdata, recipe, seed) for seed in seeds}
     ensemble = Ensemble(members)
     with seeded(seeds[0]):  # a loader draws a number even where nothing is shuffled
         outputs = ensemble.run(attention_dtype=attention_dtype)
-    calibrates = ensemble.first.calibrates(train_options.get("calibrate"))
+    calibrates = ensemble.first.calibrates(recipe.train_options.get("calibrate"))
     if (len(members) > 1 and calibrates) or level is not None:
         truth = np.asarray(ensemble.first.get_target())
-        validation = split_rows(mdata, truth, split_key)[k.VALIDATION]
+        validation = split_rows(mdata, truth, recipe.split_key)[k.VALIDATION]
         held_out = np.full(mdata.n_obs, np.nan)
         held_out[validation] = truth[validation]
         if level is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ from epiattn._validation import as_mudata, check_choice, check_key, give_back
 from epiattn.metrics._conformal import check_level
 from epiattn.pp._split import ensure_split
 
-from ._ensemble import check_n_models, train_ensemble
-from ._groups import ALL, Models, parts_of, save_models
+from ._ensemble import Recipe, check_n_models, train_ensemble
+from ._groups import ALL, Models, names_of, parts_of, save_models
+from ._members import named, trainer
 from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
 
@@ -47,6 +47,7 @@ def fit(
     per: str | None = None,
     interval: float | None = None,
     attention_dtype: str = "float32",
+    n_jobs: int | None = None,
     copy: bool = False,
     **options: Any,
 ) -> MuData:
@@ -96,6 +97,10 @@ def fit(
     attention_dtype
         ``"float16"`` stores attention over bins and CpGs in half the memory, to three digits (attention over TFs is
         sparse, and stays ``"float32"``).
+    n_jobs
+        Processes that train several models (``n_models``, ``per``) at the same time; the models are the same. ``None``:
+        one for each core where there are enough observations, and no others where ``callbacks`` or a ``logger`` are
+        passed; -1: one for each core.
     copy
         Work on a copy.
     **options
@@ -179,23 +184,23 @@ def fit(
     find_channels(mdata, channels)  # an object without inputs is refused before it is split
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
+    recipe = Recipe(model, target, channels, label_key, split_key, model_options, train_options)
+    seeds = range(seed, seed + n_models)
     trained: dict[str, Ensemble] = {}
     outputs = []
-    with setup_undone(model_class, mdata):
+    with (
+        setup_undone(model_class, mdata),
+        trainer(mdata, names_of(mdata, per), recipe, seeds, n_jobs=n_jobs) as train_for,
+    ):
         for name, rows, part in parts_of(mdata, per):
-            with _named(name):
+            with named(name):
                 trained[name], found = train_ensemble(
                     part,
-                    model_class,
-                    range(seed, seed + n_models),
-                    target=target,
-                    channels=channels,
-                    label_key=label_key,
-                    split_key=split_key,
-                    model_options=model_options,
-                    train_options=train_options,
+                    recipe,
+                    seeds,
                     level=interval,
                     attention_dtype=attention_dtype,
+                    train=train_for(name),
                 )
                 outputs.append((rows, found))
         record = {
@@ -276,15 +281,3 @@ def _check_interval(level: float | None, target: str) -> None:
         msg = f"interval={level!r} is for target='expression', not {target!r}: a label has a probability instead."
         raise ValueError(msg)
     check_level(level, "interval")
-
-
-@contextmanager
-def _named(cell_type: str) -> Iterator[None]:
-    """Say in an error which cell type it is about."""
-    try:
-        yield
-    except ValueError as error:
-        if cell_type == ALL:
-            raise
-        msg = f"Cell type {cell_type!r}: {error}"
-        raise ValueError(msg) from error

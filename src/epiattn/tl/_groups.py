@@ -23,8 +23,8 @@ _INDEX = "cell_types.json"  # folder of each cell type's model
 Models = Mapping[str, Ensemble]
 
 
-def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, MuData]]:
-    """The observations of each model, one after the other: name, rows, and an object that holds just these.
+def names_of(mdata: MuData, per: str | None) -> list[str]:
+    """Who gets a model of its own: the cell types, or all observations together.
 
     Raises
     ------
@@ -32,8 +32,7 @@ def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, 
         If there is no cell type, or it is missing for an observation.
     """
     if per is None:
-        yield ALL, np.arange(mdata.n_obs), mdata
-        return
+        return [ALL]
     if k.CELL_TYPE not in mdata.obs:
         msg = "per='cell_type' needs obs['cell_type'], which is missing."
         raise ValueError(msg)
@@ -42,8 +41,16 @@ def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, 
         n, first = int(cell_type.isna().sum()), mdata.obs_names[cell_type.isna()][0]
         msg = f"per='cell_type': obs['cell_type'] is missing for {n} observations, such as {first!r}."
         raise ValueError(msg)
-    for name in cell_type.astype(str).unique():
-        rows = np.flatnonzero(cell_type.astype(str) == name)
+    return cell_type.astype(str).unique().tolist()
+
+
+def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, MuData]]:
+    """The observations of each model, one after the other: name, rows, and an object that holds just these."""
+    for name in names_of(mdata, per):
+        if name == ALL:
+            yield ALL, np.arange(mdata.n_obs), mdata
+            return
+        rows = np.flatnonzero(mdata.obs[k.CELL_TYPE].astype(str) == name)
         yield name, rows, take(mdata, rows)
 
 

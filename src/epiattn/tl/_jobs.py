@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,14 +15,15 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
-from epiattn._compat import new_mudata, read
-from epiattn._engine import Arrays, Pieces, Task, fingerprint, run
+from epiattn._compat import new_mudata
+from epiattn._engine import Arrays, Pieces, Task, fingerprint, n_processes, run
 from epiattn._logging import logger
 from epiattn._modalities import find_channels
 from epiattn._registry import baselines, models
 
-from ._ensemble import parse_name, train_ensemble
+from ._ensemble import Recipe, parse_name, train_ensemble
 from ._fit import _sort_options
+from ._shared import named_columns, read_shared, write_shared
 from ._write import setup_undone
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 #: Column of ``obs`` with the parts, in the object that a job works on.
 _SPLIT = "epiattn_fold"
-#: Observations from which on more processes pay: starting one takes some seconds.
-_MANY = 4_000
 
 
 class Job(NamedTuple):
@@ -99,14 +96,15 @@ def run_jobs(
     """
     jobs = [Job(name, fold, seed) for fold in range(len(folds)) for seed in seeds for name in named]
     if n_jobs is None:
-        n_jobs = min(os.cpu_count() or 1, len(jobs)) if mdata.n_obs >= _MANY and len(jobs) > 1 else 1
+        n_jobs = n_processes(len(jobs), mdata.n_obs)
     with _place(folder) as place:
         data = fingerprint(version("epiattn"), *_contents(mdata, setup))
         source: MuData | Path = mdata
         if client is not None or n_jobs != 1:
             source = place / f"{data}.h5mu"
             if not source.exists():
-                _share(mdata, setup, source)
+                columns = [setup.label_key, *named_columns(*named.values())]
+                write_shared(mdata, source, channels=setup.channels, columns=columns)
         tasks = {}
         for job in jobs:
             parts = np.asarray(folds[job.fold].values, dtype=object)
@@ -131,7 +129,7 @@ def train_one(
     """Train on one split and score all observations; runs in a worker."""
     import pandas as pd
 
-    whole = _open(source) if isinstance(source, Path) else source
+    whole = read_shared(source) if isinstance(source, Path) else source
     obs = whole.obs.assign(**{_SPLIT: pd.Categorical(parts, categories=list(k.PARTS))})
     mdata = new_mudata(whole.mod, obs)
     start = time.perf_counter()
@@ -162,18 +160,17 @@ def _predict_model(mdata: MuData, name: str, seed: int, setup: Setup, options: M
     name, n_models = parse_name(name)
     model_class = models[name].load()
     of_model, of_train = _sort_options(model_class, {**models[name].options, **options})
+    recipe = Recipe(
+        name,
+        setup.target,
+        setup.channels,
+        setup.label_key,
+        _SPLIT,
+        of_model,
+        {"enable_progress_bar": False, **of_train},
+    )
     with setup_undone(model_class, mdata):
-        _, outputs = train_ensemble(
-            mdata,
-            model_class,
-            range(seed * n_models, (seed + 1) * n_models),
-            target=setup.target,
-            channels=setup.channels,
-            label_key=setup.label_key,
-            split_key=_SPLIT,
-            model_options=of_model,
-            train_options={"enable_progress_bar": False, **of_train},
-        )
+        _, outputs = train_ensemble(mdata, recipe, range(seed * n_models, (seed + 1) * n_models))
     return outputs.prediction
 
 
@@ -222,32 +219,3 @@ def _contents(mdata: MuData, setup: Setup) -> Iterator[Any]:
             yield np.asarray(mdata[modality].obsm[k.MEASURED])
     if k.RNA in mdata.mod:
         yield np.asarray(mdata[k.RNA].X if not sparse.issparse(mdata[k.RNA].X) else mdata[k.RNA].X.toarray())
-
-
-def _share(mdata: MuData, setup: Setup, path: Path) -> None:
-    """Write what jobs read, and nothing else, for other processes."""
-    from anndata import AnnData
-
-    channels = find_channels(mdata, setup.channels)
-    modalities = {}
-    for name in [*channels, *([k.RNA] if k.RNA in mdata.mod else [])]:
-        adata = mdata[name]
-        modalities[name] = AnnData(
-            X=adata.X if name == k.RNA else None,
-            layers={channel: adata.layers[channel] for channel in channels.get(name, ())},
-            obs=adata.obs,
-            var=adata.var,
-            uns={key: adata.uns[key] for key in ("window", k.PACKAGE) if key in adata.uns},
-            obsm={k.MEASURED: adata.obsm[k.MEASURED]} if k.MEASURED in adata.obsm else {},
-        )
-    columns = [k.GENE_ID, k.CELL_TYPE, k.CHROM, k.TSS, k.STRAND, setup.label_key]
-    shared = new_mudata(modalities, mdata.obs[[name for name in columns if name in mdata.obs]])
-    temporary = path.with_suffix(".tmp.h5mu")
-    shared.write_h5mu(temporary)
-    temporary.replace(path)
-
-
-@lru_cache(maxsize=1)
-def _open(path: Path) -> MuData:
-    """The shared object, read once in each process."""
-    return read(path)

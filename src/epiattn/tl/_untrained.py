@@ -10,9 +10,8 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn._compat import take
-from epiattn._registry import models as registered
 
-from ._ensemble import train_ensemble
+from ._ensemble import Recipe, train_ensemble
 from ._groups import ALL, parts_of
 from ._trained import Trained
 from ._write import setup_undone
@@ -80,27 +79,25 @@ def trained_again(
     """
     record = trained.record
     check_trainable(record, trained.key)
-    model_class = registered[str(record["model"])].load()
     mdata = take(mdata, np.arange(mdata.n_obs))
     label_key, split_key = str(record["label_key"]), str(record["split_key"])
     if shuffle:
         _shuffle_targets(mdata, label_key, split_key, seed)
     train_options = dict(record["train_options"]) | ({} if max_epochs is None else {"max_epochs": max_epochs})
     channels = {name: [str(channel) for channel in names] for name, names in trained.channels.items()}
+    recipe = Recipe(
+        str(record["model"]),
+        trained.target,
+        channels,
+        label_key,
+        split_key,
+        dict(record["model_options"]),
+        train_options,
+    )
     models = {}
-    with setup_undone(model_class, mdata):
+    with setup_undone(recipe.model_class, mdata):
         for name, _, part in parts_of(mdata, record.get("per")):
-            models[name], _ = train_ensemble(
-                part,
-                model_class,
-                [seed],
-                target=trained.target,
-                channels=channels,
-                label_key=label_key,
-                split_key=split_key,
-                model_options=dict(record["model_options"]),
-                train_options=train_options,
-            )
+            models[name], _ = train_ensemble(part, recipe, [seed])
     return Trained(mdata, trained.key, models=models)
 
 

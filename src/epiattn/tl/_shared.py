@@ -1,0 +1,64 @@
+"""What trainings read of an object, written once in a file for other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epiattn import _keys as k
+from epiattn._compat import new_mudata, read
+from epiattn._modalities import find_channels
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+
+def write_shared(
+    mdata: MuData, path: Path, *, channels: Mapping[str, Sequence[str]] | None, columns: Sequence[str]
+) -> None:
+    """Write what trainings read, and nothing else.
+
+    Parameters
+    ----------
+    mdata
+        The object.
+    path
+        The file; it is whole as soon as it is there.
+    channels
+        Modalities that are read, each with its layers; ``None``: all.
+    columns
+        Columns of ``obs`` that are read, beside those that say what an observation is; others than the object's do not
+        matter.
+    """
+    from anndata import AnnData
+
+    found = find_channels(mdata, channels)
+    modalities = {}
+    for name in [*found, *([k.RNA] if k.RNA in mdata.mod else [])]:
+        adata = mdata[name]
+        modalities[name] = AnnData(
+            X=adata.X if name == k.RNA else None,
+            layers={channel: adata.layers[channel] for channel in found.get(name, ())},
+            obs=adata.obs,
+            var=adata.var,
+            uns={key: adata.uns[key] for key in ("window", k.PACKAGE) if key in adata.uns},
+            obsm={k.MEASURED: adata.obsm[k.MEASURED]} if k.MEASURED in adata.obsm else {},
+        )
+    wanted = dict.fromkeys([k.GENE_ID, k.CELL_TYPE, k.CHROM, k.TSS, k.STRAND, *columns])
+    shared = new_mudata(modalities, mdata.obs[[name for name in wanted if name in mdata.obs]])
+    temporary = path.with_suffix(".tmp.h5mu")
+    shared.write_h5mu(temporary)
+    temporary.replace(path)
+
+
+@lru_cache(maxsize=1)
+def read_shared(path: Path) -> MuData:
+    """The object, read once in each process."""
+    return read(path)
+
+
+def named_columns(*options: Mapping[str, Any]) -> list[str]:
+    """What may be the name of a column among options, such as that of ``scale_by``."""
+    return [value for each in options for value in each.values() if isinstance(value, str)]
