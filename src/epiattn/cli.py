@@ -165,6 +165,7 @@ def build(
 ) -> None:
     """Read raw tracks around every gene into one data set. An interrupted build goes on where it was."""
     import epiattn as attn
+    from epiattn.io._output import describe
 
     attn.io.build(
         sheet,
@@ -180,7 +181,8 @@ def build(
         load=False,
         n_jobs=n_jobs,
     )
-    typer.echo(f"Wrote {output}.")
+    typer.echo("\n".join([f"Wrote {output}:", *(f"  {line}" for line in describe(output))]))
+    typer.echo(f"Next:  epiattn fit {output} -o fitted.h5mu")
 
 
 @app.command()
@@ -195,6 +197,7 @@ def fit(
     n_models: Annotated[int, typer.Option(help="Models with seeds of their own, whose mean is taken.")] = 1,
     interval: Annotated[float | None, typer.Option(help="Level of intervals around predicted expression.")] = None,
     key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "attn",
+    n_jobs: Annotated[int | None, typer.Option(help="Processes that train; default: one for each core.")] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Train a model on a data set and write what it found."""
@@ -210,6 +213,7 @@ def fit(
         n_models=n_models,
         interval=interval,
         key_added=key_added,
+        n_jobs=n_jobs,
         seed=seed,
     )
     _write(mdata, output)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import epiattn as attn
 from epiattn.cli import app
 from epiattn.io import _output, _plan
+from epiattn.io._output import describe
 
 N_GENES = 6
 
@@ -209,6 +210,11 @@ def test_files_hold_the_same(folder, suffix):
     mdata.write_h5mu(folder / "again.h5mu")
     hidden = [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert hidden == []
+    first, *lines = describe(output)
+    assert first == f"{expected.n_obs} observations of A, B"
+    assert [line.split(":")[0] for line in lines] == sorted(expected.mod)
+    assert f"histone: {expected['histone'].n_vars} bins; ATAC, H3K4me3" in lines
+    assert "rna: expression" in lines
 
 
 def test_on_a_dask_cluster(folder):
@@ -226,6 +232,7 @@ def test_command_line(folder):
     result = CliRunner().invoke(app, [*arguments, "--bin-size", "500", "-o", str(output), "--n-jobs", "2"])
     assert result.exit_code == 0, result.output
     assert_same(mudata.read_h5mu(output), build(folder))
+    assert all(f"  {line}\n" in result.output for line in describe(output))
     windows = ["--bin-size", "500", "--window", "1000", "--window", "2500", "--no-merge-strands"]
     result = CliRunner().invoke(app, [*arguments, *windows, "-o", str(output)])
     assert result.exit_code == 0, result.output

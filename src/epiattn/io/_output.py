@@ -8,15 +8,19 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+
+from epiattn import _keys as k
+from epiattn._modalities import kind
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 SUFFIXES = (".h5mu", ".zarr")
+_POSITIONS = {k.HISTONE: "bins", k.METHYLATION: "CpGs at most", k.TF: "TFs"}
 _SPARE = 1_000_000  # bytes for what is in no matrix
 _ROW = 200  # bytes of an observation in a table, names included
 
@@ -80,7 +84,7 @@ def write(mdata: MuData, layers: Iterable[Layer], path: Path) -> None:
     try:
         _check_room(path, _size_of_object(mdata))
         (mdata.write_h5mu if path.suffix == ".h5mu" else mdata.write_zarr)(temporary)
-        with _opened(temporary) as store:
+        with _opened(temporary, mode="r+") as store:
             for layer in layers:
                 _check_room(path, _size(layer.values))
                 _write_layer(store[f"mod/{layer.modality}/layers"], layer)
@@ -92,6 +96,37 @@ def write(mdata: MuData, layers: Iterable[Layer], path: Path) -> None:
         raise OSError(msg) from error
     finally:
         _remove(temporary)
+
+
+def describe(path: Path) -> list[str]:
+    """A line for each modality of a file, and one for the observations, without reading any signal.
+
+    Parameters
+    ----------
+    path
+        ``.h5mu`` or ``.zarr``.
+    """
+    with _opened(path, mode="r") as store:
+        n_obs = _length(store["obs"])
+        names = {name.decode() if isinstance(name, bytes) else str(name) for name in _cell_types(store)}
+        lines = [f"{n_obs:,} observations" + (f" of {', '.join(sorted(names))}" if names else "")]
+        for name in sorted(store["mod"]):
+            modality = store[f"mod/{name}"]
+            what = "regions" if name == k.DISTAL else _POSITIONS.get(kind(name) or "")
+            layers = ", ".join(sorted(modality["layers"])) or "expression"
+            lines.append(f"{name}: {_length(modality['var']):,} {what}; {layers}" if what else f"{name}: {layers}")
+    return lines
+
+
+def _length(table: Any) -> int:
+    index = table.attrs["_index"]
+    return table[index.decode() if isinstance(index, bytes) else index].shape[0]
+
+
+def _cell_types(store: Any) -> Any:
+    """Names of the cell types."""
+    column = store["obs"].get(k.CELL_TYPE, ())
+    return column["categories"][:] if hasattr(column, "keys") else column[:]
 
 
 def _check_room(path: Path, n_bytes: int) -> None:
@@ -130,16 +165,16 @@ def _write_layer(group: Any, layer: Layer) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The store that was written, to add to it."""
+def _opened(path: Path, *, mode: Literal["r", "r+"]) -> Iterator[Any]:
+    """What was written, to read it or to add to it."""
     if path.suffix == ".zarr":
         import zarr
 
-        yield zarr.open_group(path, mode="r+")
+        yield zarr.open_group(path, mode=mode)
         return
     import h5py
 
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, mode) as file:
         yield file
 
 

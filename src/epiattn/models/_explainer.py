@@ -370,7 +370,7 @@ class Explainer:
 
 
 def _without_cudnn() -> AbstractContextManager[None]:
-    """cuDNN gives no gradients of recurrent layers outside of training; its convolutions are far faster than others."""
+    """CuDNN gives no gradients of recurrent layers outside of training; its convolutions are far faster than others."""
     return torch.backends.cudnn.flags(enabled=False)
 
 

@@ -15,6 +15,7 @@ from ._faithfulness import faithfulness
 from ._fit import fit
 from ._perturb import perturb
 from ._rank_marks_groups import rank_marks_groups
+from ._save import save
 from ._specific_genes import specific_genes
 
 __all__ = [
@@ -39,5 +40,6 @@ __all__ = [
     "fit",
     "perturb",
     "rank_marks_groups",
+    "save",
     "specific_genes",
 ]

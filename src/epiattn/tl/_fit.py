@@ -19,7 +19,7 @@ from epiattn.metrics._conformal import check_level
 from epiattn.pp._split import ensure_split
 
 from ._ensemble import Recipe, check_n_models, train_ensemble
-from ._groups import ALL, Models, names_of, parts_of, save_models
+from ._groups import ALL, Models, check_folder, names_of, parts_of, save_models
 from ._members import named, trainer
 from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
@@ -176,7 +176,7 @@ def fit(
     check_choice("attention_dtype", attention_dtype, k.ATTENTION_DTYPES)
     model_class = models[model].load()
     model_options, train_options = _sort_options(model_class, {**models[model].options, **options})
-    _check_folder(model_dir)
+    check_folder(model_dir)
     given, mdata = mdata, as_mudata(mdata, copy=copy)
     check_key(mdata, key_added)
     check_owned(mdata, key_added)
@@ -266,12 +266,6 @@ def _trainer_options() -> set[str]:
     from scvi.train import Trainer
 
     return set(inspect.signature(Trainer.__init__).parameters) | set(inspect.signature(pl.Trainer.__init__).parameters)
-
-
-def _check_folder(model_dir: str | Path | None) -> None:
-    if model_dir is not None and Path(model_dir).exists() and not Path(model_dir).is_dir():
-        msg = f"model_dir={str(model_dir)!r} is a file; it must be a folder (or not exist yet)."
-        raise ValueError(msg)
 
 
 def _check_interval(level: float | None, target: str) -> None:

@@ -54,6 +54,13 @@ def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, 
         yield name, rows, take(mdata, rows)
 
 
+def check_folder(model_dir: str | Path | None) -> None:
+    """Refuse a place for models that is a file."""
+    if model_dir is not None and Path(model_dir).exists() and not Path(model_dir).is_dir():
+        msg = f"model_dir={str(model_dir)!r} is a file; it must be a folder (or not exist yet)."
+        raise ValueError(msg)
+
+
 def save_models(models: Models, folder: Path) -> None:
     """Save the one model in a folder, or each cell type's in a folder of its own; what was there is replaced."""
     if ALL in models:
