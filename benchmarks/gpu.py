@@ -66,14 +66,18 @@ def compare(
         torch.manual_seed(0)
         trained[device] = model_class(mdata, **models[name].options)
         kind, *number = device.split(":")
-        where = {"accelerator": "cpu"} if kind == "cpu" else {"accelerator": "gpu", "devices": [int(number[0])]}
+        where = (
+            {"accelerator": "cpu"}
+            if kind == "cpu"
+            else {"accelerator": "gpu", "devices": [int(number[0]) if number else 0]}
+        )
         trained[device].train(n_epochs, **where)
 
     train(devices[1], 1)  # the first call sets the device up
     times = [seconds(lambda device=device: train(device)) for device in devices]
     n_epochs = [len(trained[device].history_["loss_train"]) for device in devices]
     show(name, f"an epoch of training, of {n_epochs[0]} and {n_epochs[1]}", *np.array(times) / n_epochs)
-    aucs = [trained[device].history_["auc_validation"].to_numpy().max() for device in devices]
+    aucs = [trained[device].history_["auc_validation"].iloc[trained[device].best_epoch_ - 1, 0] for device in devices]
     print(f"| | ROC AUC on validation genes | {aucs[0]:.4f} | {aucs[1]:.4f} | |", flush=True)
     model = trained[devices[1]]
     answers, times = [], []
@@ -84,7 +88,8 @@ def compare(
             model.run,
             lambda explainer=explainer: explainer.attribute(rows, method="gradient_x_input"),
         ]
-        questions[0]()
+        for question in questions:
+            question()
         answers.append([])
         times.append([seconds(lambda question=question: answers[-1].append(question())) for question in questions])
     show(name, "predictions, embedding and attention", times[0][0], times[1][0])

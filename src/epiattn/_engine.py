@@ -100,8 +100,22 @@ class Pieces:
 
 
 def n_processes(n_tasks: int, n_obs: int) -> int:
-    """As many as pay for trainings on so many observations, one for each core at most."""
-    return min(os.cpu_count() or 1, n_tasks) if n_obs >= _MANY and n_tasks > 1 else 1
+    """As many as pay for trainings on so many observations, one for each core that this process may use at most."""
+    return min(_n_cores(), n_tasks) if n_obs >= _MANY and n_tasks > 1 else 1
+
+
+def _n_cores() -> int:
+    """Cores that this process may use, which a scheduler may have made fewer than the machine has."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
+def check_n_jobs(n_jobs: int) -> None:
+    """Refuse what is no number of processes."""
+    if n_jobs == 0 or n_jobs < -1:
+        msg = f"n_jobs must be a number of processes, or -1 for one on each core, not {n_jobs}."
+        raise ValueError(msg)
 
 
 def run(
@@ -195,10 +209,8 @@ def _executor(n_jobs: int, client: Client | None, n_tasks: int) -> Iterator[tupl
         with client.get_executor() as executor:
             yield executor, max(sum(client.nthreads().values()), 1)
         return
-    if n_jobs == 0 or n_jobs < -1:
-        msg = f"n_jobs must be a number of processes, or -1 for one on each core, not {n_jobs}."
-        raise ValueError(msg)
-    n_workers = min(os.cpu_count() or 1 if n_jobs == -1 else n_jobs, n_tasks)
+    check_n_jobs(n_jobs)
+    n_workers = min(_n_cores() if n_jobs == -1 else n_jobs, n_tasks)
     if n_workers <= 1:
         yield None, 1
         return

@@ -197,7 +197,9 @@ def fit(
     n_models: Annotated[int, typer.Option(help="Models with seeds of their own, whose mean is taken.")] = 1,
     interval: Annotated[float | None, typer.Option(help="Level of intervals around predicted expression.")] = None,
     key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "attn",
-    n_jobs: Annotated[int | None, typer.Option(help="Processes that train; default: one for each core.")] = None,
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Processes that train several models; default: where it pays.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
 ) -> None:
     """Train a model on a data set and write what it found."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 
@@ -147,15 +145,3 @@ def test_all_sizes_are_parameters(simulated):
     model = Kang2020(mdata, n_hidden_histone=3, n_hidden_methylation=2, n_context_tf=1, n_heads=2, pool_size=1)
     model.train(max_epochs=1)
     assert model.get_latent_representation().shape == (400, 11)
-
-
-def test_few_training_observations_are_said(mdata, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("epiattn"), "propagate", True)
-    few = attn.pp.split(mdata, copy=True)
-    few.obs["split"] = few.obs["split"].astype(str)
-    few.obs.loc[few.obs_names[np.flatnonzero(few.obs["split"] == "train")[90:]], "split"] = np.nan
-    attn.tl.fit(few, model="kang2020", max_epochs=1)
-    assert caplog.text.count("The training part has 90 observations") == 1
-    caplog.clear()
-    attn.tl.fit(mdata, model="kang2020", max_epochs=1)
-    assert "The training part has" not in caplog.text

@@ -6,6 +6,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from lightning.pytorch import Callback
 from scipy.special import expit, logit
 
@@ -252,14 +253,17 @@ def test_the_deviation_of_someone_else_is_not_overwritten(data):
 
 
 def test_members_trained_in_other_processes_are_the_same(data, fitted, tmp_path):
-    elsewhere = attn.tl.fit(data, n_models=N_MODELS, n_jobs=2, model_dir=tmp_path / "model", copy=True, **QUICK)
+    before = torch.get_rng_state()
+    options = {"accelerator": "cpu", "devices": 1}
+    elsewhere = attn.tl.fit(data, n_models=N_MODELS, n_jobs=2, model_dir=tmp_path / "m", copy=True, **QUICK, **options)
+    assert torch.equal(torch.get_rng_state(), before)
     same(elsewhere, fitted)
     assert elsewhere.uns["attn"]["fingerprint"] == fitted.uns["attn"]["fingerprint"]
     pd.testing.assert_frame_equal(
         pd.DataFrame(elsewhere.uns["attn"]["history"]), pd.DataFrame(fitted.uns["attn"]["history"])
     )
     assert elsewhere.uns["attn"]["metrics"] == fitted.uns["attn"]["metrics"]
-    same(attn.tl.embed(data, tmp_path / "model", copy=True), fitted)
+    same(attn.tl.embed(data, tmp_path / "m", copy=True), fitted)
     attn.tl.attribute(elsewhere, n_steps=2)  # the models are at hand
 
 
@@ -268,6 +272,8 @@ def test_so_are_models_of_cell_types_with_columns_and_options_of_their_own(data)
     mdata.obs["batch"] = np.where(np.arange(mdata.n_obs) % 2, "one", "two")
     mdata.obs["active"] = mdata.obs["label"]
     mdata.obs["part"] = mdata.obs["split"]
+    mdata["histone"].obs["unwritable"] = [[i] for i in range(mdata.n_obs)]
+    mdata["histone"].var.index.name = "start"
     options = {"per": "cell_type", "label_key": "active", "split_key": "part", "scale_by": "batch", **DEFAULT}
     here, elsewhere = (attn.tl.fit(mdata, n_jobs=n, copy=True, **options) for n in (1, 2))
     same(elsewhere, here)
@@ -287,13 +293,18 @@ def test_by_default_only_large_objects_are_trained_elsewhere_and_never_where_one
     monkeypatch.setattr(_members, "run", lambda *_, n_jobs, **__: asked.append(n_jobs) or 1 / 0)
     attn.tl.fit(data, n_models=2, copy=True, **QUICK)
     monkeypatch.setattr(_engine, "_MANY", data.n_obs)
-    monkeypatch.setattr(_engine.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(_engine, "_n_cores", lambda: 8)
     attn.tl.fit(data, copy=True, **QUICK)
     attn.tl.fit(data, n_models=2, callbacks=[Callback()], copy=True, **QUICK)
     assert asked == []
     with pytest.raises(ZeroDivisionError):
         attn.tl.fit(data, n_models=5, copy=True, **QUICK)
     assert asked == [5]
+
+
+def test_one_model_is_trained_here_whatever_n_jobs_says(data, monkeypatch):
+    monkeypatch.setattr(_members, "run", lambda *_, **__: 1 / 0)
+    same(attn.tl.fit(data, n_jobs=4, copy=True, **QUICK), attn.tl.fit(data, copy=True, **QUICK))
 
 
 def test_a_number_of_processes_that_is_none_is_refused(data):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import anndata as ad
 import mudata
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from scipy import sparse
 
 import epiattn as attn
+from epiattn._logging import heard
 
 QUICK = {"max_epochs": 2, "batch_size": 128}
 
@@ -231,3 +234,22 @@ def test_the_object_survives_the_disk(fitted, mdata, tmp_path, suffix):
     assert back.uns["attn"]["metrics"]["test"]["n_obs"] == fitted.uns["attn"]["metrics"]["test"]["n_obs"]
     attn.tl.fit(back, **QUICK)  # its own layers are still told from marks
     np.testing.assert_array_equal(back.obsm["X_attn"], fitted.obsm["X_attn"])
+
+
+def test_few_training_observations_are_said_once(mdata, monkeypatch):
+    few = attn.pp.split(mdata, copy=True)
+    few.obs["split"] = few.obs["split"].astype(object)
+    few.obs.loc[few.obs_names[np.flatnonzero(few.obs["split"] == "train")[90:]], "split"] = np.nan
+    quick = {"model": "kang2020", "max_epochs": 1}
+
+    def warned(data, **options):
+        with heard() as said:
+            attn.tl.fit(data, copy=True, **quick, **options)
+        return [message for level, message in said if level == logging.WARNING]
+
+    [message] = warned(few, n_models=2)
+    assert message.startswith("The training part has 90 observations. Networks need some hundreds")
+    assert warned(mdata) == []
+    monkeypatch.setattr("epiattn.tl._fit._FEW", 1_000)
+    [message] = warned(mdata, per="cell_type")
+    assert message.startswith("The training part of 'cell_type_0' (and of 1 more) has")

@@ -108,7 +108,7 @@ def describe(path: Path) -> list[str]:
     """
     with _opened(path, mode="r") as store:
         n_obs = _length(store["obs"])
-        names = {name.decode() if isinstance(name, bytes) else str(name) for name in _cell_types(store)}
+        names = _cell_types(store)
         lines = [f"{n_obs:,} observations" + (f" of {', '.join(sorted(names))}" if names else "")]
         for name in sorted(store["mod"]):
             modality = store[f"mod/{name}"]
@@ -119,14 +119,16 @@ def describe(path: Path) -> list[str]:
 
 
 def _length(table: Any) -> int:
+    from anndata.io import read_elem
+
     index = table.attrs["_index"]
-    return table[index.decode() if isinstance(index, bytes) else index].shape[0]
+    return len(read_elem(table[index.decode() if isinstance(index, bytes) else index]))
 
 
-def _cell_types(store: Any) -> Any:
-    """Names of the cell types."""
-    column = store["obs"].get(k.CELL_TYPE, ())
-    return column["categories"][:] if hasattr(column, "keys") else column[:]
+def _cell_types(store: Any) -> set[str]:
+    from anndata.io import read_elem
+
+    return set(read_elem(store["obs"][k.CELL_TYPE]).astype(str)) if k.CELL_TYPE in store["obs"] else set()
 
 
 def _check_room(path: Path, n_bytes: int) -> None:

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from ._base import RegulatoryModel
 
 
-#: Observations of a training part below which a network learns little.
-_FEW = 100
-
-
 class TrainingMixin:
     """``train``, for models on :class:`RegulatoryModel`."""
 
@@ -107,12 +103,6 @@ class TrainingMixin:
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
             check_classes(target, rows)
-        if len(rows[k.TRAIN]) < _FEW:
-            logger.warning(
-                "The training part has %d observations. Networks need some hundreds: compare with the baselines of "
-                "epiattn.tl.benchmark.",
-                len(rows[k.TRAIN]),
-            )
         if self.scale_by is not None and not self.is_trained_:
             self.depth_ = DepthScaling(mdata, self.channels, by=self.scale_by, train=rows[k.TRAIN])
         expression = self._second_target(mdata, rows[k.TRAIN])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._logging import logger
 from epiattn._messages import did_you_mean
 from epiattn._modalities import find_channels
 from epiattn._registry import models
@@ -19,7 +20,7 @@ from epiattn.metrics._conformal import check_level
 from epiattn.pp._split import ensure_split
 
 from ._ensemble import Recipe, check_n_models, train_ensemble
-from ._groups import ALL, Models, check_folder, names_of, parts_of, save_models
+from ._groups import ALL, Models, check_folder, parts_of, save_models
 from ._members import named, trainer
 from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from epiattn.models import RegulatoryModel
 
     from ._ensemble import Ensemble
+
+#: Observations of a training part below which a network learns little.
+_FEW = 100
 
 
 def fit(
@@ -99,8 +103,8 @@ def fit(
         sparse, and stays ``"float32"``).
     n_jobs
         Processes that train several models (``n_models``, ``per``) at the same time; the models are the same. ``None``:
-        one for each core where there are enough observations, and no others where ``callbacks`` or a ``logger`` are
-        passed; -1: one for each core.
+        one for each core from 4,000 observations on, but one in all on a GPU, with ``callbacks`` or a ``logger``, and
+        for models of your own; -1: one for each core.
     copy
         Work on a copy.
     **options
@@ -184,13 +188,14 @@ def fit(
     find_channels(mdata, channels)  # an object without inputs is refused before it is split
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
+    _warn_if_few(mdata, split_key, per)
     recipe = Recipe(model, target, channels, label_key, split_key, model_options, train_options)
     seeds = range(seed, seed + n_models)
     trained: dict[str, Ensemble] = {}
     outputs = []
     with (
         setup_undone(model_class, mdata),
-        trainer(mdata, names_of(mdata, per), recipe, seeds, n_jobs=n_jobs) as train_for,
+        trainer(mdata, per, recipe, seeds, n_jobs=n_jobs) as train_for,
     ):
         for name, rows, part in parts_of(mdata, per):
             with named(name):
@@ -223,6 +228,22 @@ def fit(
             mdata.uns[key_added]["model_dir"] = str(model_dir)
         remember(trained, mdata, key_added)
     return give_back(mdata, given, copy=copy)
+
+
+def _warn_if_few(mdata: MuData, split_key: str, per: str | None) -> None:
+    """Say it where a network has little to learn from."""
+    train = mdata.obs[split_key].astype(str) == k.TRAIN
+    names = mdata.obs[k.CELL_TYPE].astype(str) if per else train.map(lambda _: ALL)
+    n_train = train.groupby(names, sort=False).sum()
+    few = n_train[n_train < _FEW]
+    if len(few):
+        of = "" if per is None else f" of {few.index[0]!r}" + (f" (and of {len(few) - 1} more)" if len(few) > 1 else "")
+        logger.warning(
+            "The training part%s has %d observations. Networks need some hundreds: compare with the baselines of "
+            "epiattn.tl.benchmark.",
+            of,
+            few.iloc[0],
+        )
 
 
 def _training_record(trained: Models) -> dict[str, Any]:

@@ -8,17 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
+from epiattn._engine import Arrays, Pieces, Task, check_n_jobs, n_processes, run
+from epiattn._registry import models
 
-from epiattn import _keys as k
-from epiattn._compat import take
-from epiattn._engine import Arrays, Pieces, Task, n_processes, run
-
-from ._ensemble import Recipe, train_member
-from ._groups import ALL
+from ._ensemble import Recipe, seeded, train_member
+from ._groups import ALL, names_of, parts_of
 from ._shared import named_columns, read_shared, write_shared
 
 if TYPE_CHECKING:
+    import torch
     from mudata import MuData
 
     from epiattn.models import RegulatoryModel
@@ -29,53 +27,73 @@ Trainer = Callable[[str], Callable[["MuData", Recipe, int], "RegulatoryModel"]]
 
 @contextmanager
 def trainer(
-    mdata: MuData, names: Sequence[str], recipe: Recipe, seeds: Sequence[int], *, n_jobs: int | None
+    mdata: MuData, per: str | None, recipe: Recipe, seeds: Sequence[int], *, n_jobs: int | None
 ) -> Iterator[Trainer]:
     """What trains the members when they are asked for, or has trained all of them in other processes.
 
-    A model of another process is the same, bit by bit: it is saved there, and loaded here.
+    A model of another process is saved there, and loaded here. On a CPU, and with PyTorch's settings as they are at the
+    start, it is the same bit by bit.
 
     Parameters
     ----------
     mdata
         The object.
-    names
-        Names of its parts, each of which gets models of its own: cell types, or that of all observations.
+    per
+        Whose models these are, as for :func:`epiattn.tl.fit`.
     recipe
         What to train.
     seeds
         One of each member.
     n_jobs
-        Processes; ``None``: one for each core where that pays, and none where what the caller wants to see happens in
-        them: callbacks and loggers.
+        Processes; ``None``: one for each core where that pays. None beside this one where the caller wants to see what
+        happens in it (callbacks, loggers), for models that were registered in this session, and on a GPU.
     """
+    names = names_of(mdata, per)
+    members = [(name, seed) for name in names for seed in seeds]
     if n_jobs is None:
-        watched = any(recipe.train_options.get(name) for name in ("callbacks", "logger"))
-        n_jobs = 1 if watched else n_processes(len(names) * len(seeds), mdata.n_obs)
-    if n_jobs == 1:
+        n_jobs = n_processes(len(members), mdata.n_obs) if _may_go(recipe) else 1
+    check_n_jobs(n_jobs)
+    if n_jobs == 1 or len(members) == 1:
         yield lambda _: train_member
         return
     with TemporaryDirectory(prefix="epiattn-") as folder:
-        source = Path(folder) / "data.h5mu"
         columns = [recipe.label_key, recipe.split_key, *named_columns(recipe.model_options)]
-        write_shared(mdata, source, channels=recipe.channels, columns=columns)
-        places = {(name, seed): Path(folder) / f"{i}_{seed}" for i, name in enumerate(names) for seed in seeds}
+        sources = {name: Path(folder) / f"{i}.h5mu" for i, name in enumerate(names)}
+        for name, _, part in parts_of(mdata, per):
+            with named(name):
+                write_shared(part, sources[name], channels=recipe.channels, columns=columns)
+        places = {(name, seed): sources[name].with_name(f"{sources[name].stem}_{seed}") for name, seed in members}
         tasks = [
-            Task(_title(name, recipe, seed), place.name, train_and_save, (source, name, recipe, seed, place))
+            Task(_title(name, recipe, seed), place.name, train_and_save, (sources[name], name, recipe, seed, place))
             for (name, seed), place in places.items()
         ]
         run(tasks, Pieces(Path(folder)), n_jobs=n_jobs, title="Training")
-        yield lambda name: lambda part, recipe, seed: _load(places[name, seed], part, recipe)
+        yield lambda name: lambda part, recipe, seed: _load(places[name, seed], part, recipe, seed)
+
+
+def _may_go(recipe: Recipe) -> bool:
+    """Whether other processes may train without being asked for."""
+    options = recipe.train_options
+    watched = any(options.get(name) for name in ("callbacks", "logger"))
+    return not watched and recipe.model not in models.added and _device_of(recipe).type == "cpu"
+
+
+def _device_of(recipe: Recipe) -> torch.device:
+    """Where the training takes place."""
+    from scvi.model._utils import parse_device_args
+
+    options = recipe.train_options
+    return parse_device_args(options.get("accelerator", "auto"), options.get("devices", "auto"), return_device="torch")[
+        2
+    ]
 
 
 def train_and_save(source: Path, name: str, recipe: Recipe, seed: int, place: Path) -> Arrays:
     """Train one model, and save it; runs in a worker."""
     mdata = read_shared(source)
-    if name != ALL:
-        mdata = take(mdata, np.flatnonzero(mdata.obs[k.CELL_TYPE].astype(str) == name))
-    recipe.model_class.setup_mudata(mdata, channels=recipe.channels, label_key=recipe.label_key)
     options = {"enable_progress_bar": False, **recipe.train_options}
     with named(name):
+        recipe.model_class.setup_mudata(mdata, channels=recipe.channels, label_key=recipe.label_key)
         train_member(mdata, recipe._replace(train_options=options), seed).save(str(place))
     return {}
 
@@ -92,12 +110,12 @@ def named(cell_type: str) -> Iterator[None]:
         raise ValueError(msg) from error
 
 
-def _load(place: Path, part: MuData, recipe: Recipe) -> RegulatoryModel:
+def _load(place: Path, part: MuData, recipe: Recipe, seed: int) -> RegulatoryModel:
     """A model that was trained elsewhere, where the training would have left it."""
-    devices = recipe.train_options.get("devices", "auto")
-    device = devices[0] if isinstance(devices, list) else "auto"
-    accelerator = recipe.train_options.get("accelerator", "auto")
-    return recipe.model_class.load(place, part, accelerator=accelerator, device=device)
+    with seeded(seed):  # it draws weights before it gets its own
+        model = recipe.model_class.load(place, part, accelerator="cpu")
+    model.to_device(_device_of(recipe))
+    return model
 
 
 def _title(name: str, recipe: Recipe, seed: int) -> str:

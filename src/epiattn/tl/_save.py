@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> None:
-    """Save the model of a run, as :func:`fit` does with ``model_dir=``, for those who did not ask for it there.
+def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> Path:
+    """Save the model of a run, as ``tl.fit`` does with ``model_dir=``, for those who did not ask for it there.
 
     The folder is remembered in ``uns[key]["model_dir"]``. The object itself is saved with ``mdata.write_h5mu``.
 
@@ -27,6 +27,10 @@ def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> None:
         Folder to save the model in, for :func:`embed` and later sessions; a model that is there is replaced.
     key
         ``key_added`` of the run.
+
+    Returns
+    -------
+    The folder.
 
     Raises
     ------
@@ -40,9 +44,12 @@ def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> None:
     >>> mdata = attn.datasets.simulate(n_genes=100, cell_types=1)
     >>> mdata = attn.tl.fit(mdata, max_epochs=1)
     >>> attn.tl.save(mdata, "model")  # doctest: +SKIP
+    PosixPath('model')
     >>> mdata = attn.tl.embed(mdata, "model")  # doctest: +SKIP
     """
     check_folder(model_dir)
     mdata = as_mudata(mdata)
-    save_models(find_models(mdata, key), Path(model_dir))
-    mdata.uns[key]["model_dir"] = str(model_dir)
+    folder = Path(model_dir)
+    save_models(find_models(mdata, key), folder)
+    mdata.uns[key]["model_dir"] = str(folder)
+    return folder

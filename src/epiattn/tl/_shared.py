@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from epiattn import _keys as k
 from epiattn._compat import new_mudata, read
 from epiattn._modalities import find_channels
+from epiattn._validation import check_values
+from epiattn.io._output import write
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mudata import MuData
 
 
@@ -35,22 +38,25 @@ def write_shared(
     from anndata import AnnData
 
     found = find_channels(mdata, channels)
+    check_values(mdata, found)
     modalities = {}
     for name in [*found, *([k.RNA] if k.RNA in mdata.mod else [])]:
         adata = mdata[name]
         modalities[name] = AnnData(
             X=adata.X if name == k.RNA else None,
             layers={channel: adata.layers[channel] for channel in found.get(name, ())},
-            obs=adata.obs,
-            var=adata.var,
+            obs=_only(adata.obs, [k.N_CPG]),
+            var=_only(adata.var, ["start", "end"]),
             uns={key: adata.uns[key] for key in ("window", k.PACKAGE) if key in adata.uns},
             obsm={k.MEASURED: adata.obsm[k.MEASURED]} if k.MEASURED in adata.obsm else {},
         )
-    wanted = dict.fromkeys([k.GENE_ID, k.CELL_TYPE, k.CHROM, k.TSS, k.STRAND, *columns])
-    shared = new_mudata(modalities, mdata.obs[[name for name in wanted if name in mdata.obs]])
-    temporary = path.with_suffix(".tmp.h5mu")
-    shared.write_h5mu(temporary)
-    temporary.replace(path)
+    obs = _only(mdata.obs, [k.GENE_ID, k.CELL_TYPE, k.CHROM, k.TSS, k.STRAND, *columns])
+    write(new_mudata(modalities, obs), (), path)
+
+
+def _only(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns, as far as they are there, and an index without a name that a column may have."""
+    return table[[name for name in dict.fromkeys(columns) if name in table]].rename_axis(None)
 
 
 @lru_cache(maxsize=1)
