@@ -9,6 +9,7 @@ import torch
 
 import epiattn as attn
 from epiattn.models import MultiAttention, RegulatoryModel
+from epiattn.models._multi_attention import dropout_for
 
 QUICK = {"model": "multi_attention", "max_epochs": 2, "batch_size": 128}
 
@@ -155,3 +156,21 @@ def test_without_expression_there_is_none(simulated):
     model.train(max_epochs=1, enable_progress_bar=False)
     assert model.module.temperature != 1
     np.testing.assert_array_equal(model.module.second_reading, 0)
+
+
+@pytest.mark.parametrize(("n_obs", "share"), [(0, 0.5), (1_500, 0.5), (4_743, 0.3), (15_000, 0.1), (10**6, 0.1)])
+def test_the_more_observations_the_less_is_dropped(n_obs, share):
+    assert dropout_for(n_obs) == pytest.approx(share, abs=1e-4)
+
+
+def test_all_parts_drop_that_share_unless_another_is_given(mdata, monkeypatch):
+    def shares(**options):
+        network = MultiAttention(mdata, **options).module.network
+        return {round(part.p, 6) for part in network.modules() if isinstance(part, torch.nn.Dropout)}
+
+    MultiAttention.setup_mudata(mdata)
+    assert shares() == {0.5, 0.1}  # residual blocks: a fifth
+    assert shares(dropout=0.2) == {0.2, 0.04}
+    assert shares(dropout=0.0) == {0.0}
+    monkeypatch.setattr("epiattn.models._multi_attention.dropout_for", {mdata.n_obs: 0.3}.__getitem__)
+    assert shares() == {0.3, 0.06}

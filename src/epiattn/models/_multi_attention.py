@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from epiattn import _keys as k
 from epiattn._modalities import kind
 from epiattn._registry import Registry, fusions, histone_encoders, methylation_encoders, tf_encoders
@@ -52,7 +54,8 @@ class MultiAttention(RegulatoryModel):
     n_hidden_head
         Hidden units of the head.
     dropout
-        Share of what the attentions read, and of the head's hidden units, that is dropped in training.
+        Share of what the attentions read, and of the head's hidden units, that is dropped in training. ``None``: 0.5
+        up to 1,500 observations in the object, 0.1 from 15,000 on, and between these by the logarithm of their number.
     modality_dropout
         Probability with which a modality is hidden in training; above 0, the model can predict without some.
     reconstruction
@@ -112,7 +115,7 @@ class MultiAttention(RegulatoryModel):
         n_features_tf: int = 8,
         n_latent: int = 64,
         n_hidden_head: int = 32,
-        dropout: float = 0.1,
+        dropout: float | None = None,
         modality_dropout: float = 0.0,
         reconstruction: float = 0.5,
         expression_weight: float = 0.3,
@@ -121,6 +124,7 @@ class MultiAttention(RegulatoryModel):
         gain_noise: float = 0.1,
     ) -> None:
         super().__init__(mdata, registry)
+        share = dropout_for(mdata.n_obs if mdata is not None else 0) if dropout is None else dropout
         encoders: dict[str, Any] = {}
         for modality, channels in self.channels.items():
             n, n_positions = len(channels), self.n_positions(modality)
@@ -135,18 +139,18 @@ class MultiAttention(RegulatoryModel):
                     n_levels=n_levels,
                     kernel_size=kernel_size,
                     n_blocks=n_blocks,
-                    dropout=dropout,
+                    dropout=share,
                 )
             elif kind(modality) == k.METHYLATION:
                 place = channels.index(k.POSITION) if k.POSITION in channels else None
-                size = {"n_features": n_features_methylation, "place": place, "dropout": dropout}
+                size = {"n_features": n_features_methylation, "place": place, "dropout": share}
                 encoders[modality] = _make(methylation_encoders, methylation_encoder, n, **size)
             else:
-                size = {"n_features": n_features_tf, "dropout": dropout}
+                size = {"n_features": n_features_tf, "dropout": share}
                 encoders[modality] = _make(tf_encoders, tf_encoder, n_positions, n, **size)
         contexts = {name: encoder.n_context for name, encoder in encoders.items()}
         joined = _make(fusions, fusion, contexts, n_latent=n_latent)
-        head = ScoreHead(joined.n_latent, n_hidden=n_hidden_head, dropout=dropout)
+        head = ScoreHead(joined.n_latent, n_hidden=n_hidden_head, dropout=share)
         network = RegulatoryNetwork(encoders, joined, head, modality_dropout=modality_dropout)
         self._build(
             network,
@@ -161,6 +165,21 @@ class MultiAttention(RegulatoryModel):
             gain_noise=gain_noise,
         )
         self.init_params_ = self._get_init_params(locals())
+
+
+def dropout_for(n_obs: int) -> float:
+    """The share that is dropped, by the number of observations in the object.
+
+    Parameters
+    ----------
+    n_obs
+        Observations, of all parts of the split.
+
+    Returns
+    -------
+    0.5 up to 1,500 observations and 0.1 from 15,000 on; between these it falls with the logarithm of the number.
+    """
+    return float(np.clip(0.5 - 0.4 * np.log10(max(n_obs, 1) / 1_500), 0.1, 0.5))
 
 
 def _make(registry: Registry, name: str, *sizes: Any, **options: Any) -> Any:
