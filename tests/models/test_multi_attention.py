@@ -158,19 +158,29 @@ def test_without_expression_there_is_none(simulated):
     np.testing.assert_array_equal(model.module.second_reading, 0)
 
 
-@pytest.mark.parametrize(("n_obs", "share"), [(0, 0.5), (1_500, 0.5), (4_743, 0.3), (15_000, 0.1), (10**6, 0.1)])
-def test_the_more_observations_the_less_is_dropped(n_obs, share):
-    assert dropout_for(n_obs) == pytest.approx(share, abs=1e-4)
+@pytest.mark.parametrize(("n_train", "share"), [(0, 0.5), (1_000, 0.5), (2_828, 0.3), (8_000, 0.1), (10**6, 0.1)])
+def test_the_more_there_is_to_learn_from_the_less_is_dropped(n_train, share):
+    assert dropout_for(n_train) == pytest.approx(share, abs=1e-4)
 
 
-def test_all_parts_drop_that_share_unless_another_is_given(mdata, monkeypatch):
+def test_all_own_parts_drop_that_share_unless_another_is_given(mdata, monkeypatch):
     def shares(**options):
-        network = MultiAttention(mdata, **options).module.network
-        return {round(part.p, 6) for part in network.modules() if isinstance(part, torch.nn.Dropout)}
+        model = MultiAttention(mdata, **options)
+        made = _shares(model)
+        for _ in range(2):  # training goes on with the same share
+            model.train(1, batch_size=256)
+        return made, _shares(model)
 
+    n_train = int((attn.pp.split(mdata).obs["split"] == "train").sum())
     MultiAttention.setup_mudata(mdata)
-    assert shares() == {0.5, 0.1}  # residual blocks: a fifth
-    assert shares(dropout=0.2) == {0.2, 0.04}
-    assert shares(dropout=0.0) == {0.0}
-    monkeypatch.setattr("epiattn.models._multi_attention.dropout_for", {mdata.n_obs: 0.3}.__getitem__)
-    assert shares() == {0.3, 0.06}
+    assert shares() == ({0.1, 0.02}, {0.5, 0.1})  # residual blocks: a fifth
+    assert shares(dropout=0.2) == ({0.2, 0.04},) * 2
+    assert shares(dropout=0.0) == ({0.0},) * 2
+    monkeypatch.setattr("epiattn.models._multi_attention.dropout_for", {n_train: 0.3}.__getitem__)
+    assert shares()[1] == {0.3, 0.06}
+    published = {"histone_encoder": "crnn", "methylation_encoder": "rnn", "tf_encoder": "self_attention"}
+    assert shares(**published)[1] == {0.3}  # the head
+
+
+def _shares(model):
+    return {round(part.p, 6) for part in model.module.network.modules() if isinstance(part, torch.nn.Dropout)}

@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch.nn import Dropout
 
 from epiattn import _keys as k
 from epiattn._modalities import kind
 from epiattn._registry import Registry, fusions, histone_encoders, methylation_encoders, tf_encoders
-from epiattn.nn import RegulatoryNetwork, ScoreHead
+from epiattn.nn import CpGAttention, HistoneAttention, RegulatoryNetwork, ScoreHead, TFAttention
 
 from ._base import RegulatoryModel
 
 if TYPE_CHECKING:
     from mudata import MuData
+
+
+#: Training observations at which the share that is dropped begins and ends to fall, and the shares there.
+_N_TRAIN, _DROPOUT = (1_000, 8_000), (0.5, 0.1)
+_OWN_PARTS = (HistoneAttention, CpGAttention, TFAttention, ScoreHead)
 
 
 class MultiAttention(RegulatoryModel):
@@ -55,7 +61,7 @@ class MultiAttention(RegulatoryModel):
         Hidden units of the head.
     dropout
         Share of what the attentions read, and of the head's hidden units, that is dropped in training. ``None``: 0.5
-        up to 1,500 observations in the object, 0.1 from 15,000 on, and between these by the logarithm of their number.
+        up to 1,000 training observations, 0.1 from 8,000 on, and between these by the logarithm of their number.
     modality_dropout
         Probability with which a modality is hidden in training; above 0, the model can predict without some.
     reconstruction
@@ -124,7 +130,7 @@ class MultiAttention(RegulatoryModel):
         gain_noise: float = 0.1,
     ) -> None:
         super().__init__(mdata, registry)
-        share = dropout_for(mdata.n_obs if mdata is not None else 0) if dropout is None else dropout
+        share = _DROPOUT[-1] if dropout is None else dropout
         encoders: dict[str, Any] = {}
         for modality, channels in self.channels.items():
             n, n_positions = len(channels), self.n_positions(modality)
@@ -164,22 +170,31 @@ class MultiAttention(RegulatoryModel):
             mixup=mixup,
             gain_noise=gain_noise,
         )
+        parts = [part for part in network.modules() if isinstance(part, _OWN_PARTS)] if dropout is None else []
+        #: Layers of which the training chooses what they drop, and how much of the share that is.
+        self._droppers = {
+            layer: layer.p / share for part in parts for layer in part.modules() if type(layer) is Dropout
+        }
         self.init_params_ = self._get_init_params(locals())
 
+    def _adapt(self, n_train: int) -> None:
+        for layer, part in self._droppers.items():
+            layer.p = part * dropout_for(n_train)
 
-def dropout_for(n_obs: int) -> float:
-    """The share that is dropped, by the number of observations in the object.
+
+def dropout_for(n_train: int) -> float:
+    """The share that is dropped, by the number of training observations.
 
     Parameters
     ----------
-    n_obs
-        Observations, of all parts of the split.
+    n_train
+        Observations of the training part.
 
     Returns
     -------
-    0.5 up to 1,500 observations and 0.1 from 15,000 on; between these it falls with the logarithm of the number.
+    0.5 up to 1,000 observations and 0.1 from 8,000 on; between these it falls with the logarithm of the number.
     """
-    return float(np.clip(0.5 - 0.4 * np.log10(max(n_obs, 1) / 1_500), 0.1, 0.5))
+    return float(np.interp(np.log(max(n_train, 1)), np.log(_N_TRAIN), _DROPOUT))
 
 
 def _make(registry: Registry, name: str, *sizes: Any, **options: Any) -> Any:

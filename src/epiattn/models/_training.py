@@ -103,6 +103,7 @@ class TrainingMixin:
         rows = split_rows(mdata, target, split_key)
         if self.target == "label":
             check_classes(target, rows)
+        self._adapt(len(rows[k.TRAIN]))
         if self.scale_by is not None and not self.is_trained_:
             self.depth_ = DepthScaling(mdata, self.channels, by=self.scale_by, train=rows[k.TRAIN])
         expression = self._second_target(mdata, rows[k.TRAIN])
@@ -146,6 +147,9 @@ class TrainingMixin:
             best.epoch + 1,
             best.value,
         )
+
+    def _adapt(self, n_train: int) -> None:
+        """Choose what depends on the number of training observations, in models where something does."""
 
     def calibrates(self: RegulatoryModel, calibrate: bool | None = None) -> bool:
         """Whether probabilities are calibrated after the training.
