@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 #: Training observations at which the share that is dropped begins and ends to fall, and the shares there.
-_N_TRAIN, _DROPOUT = (1_000, 8_000), (0.5, 0.1)
+_N_TRAIN, _DROPOUT = (2_000, 8_000), (0.5, 0.1)
 _OWN_PARTS = (HistoneAttention, CpGAttention, TFAttention, ScoreHead)
 
 
@@ -61,7 +61,7 @@ class MultiAttention(RegulatoryModel):
         Hidden units of the head.
     dropout
         Share of what the attentions read, and of the head's hidden units, that is dropped in training. ``None``: 0.5
-        up to 1,000 training observations, 0.1 from 8,000 on, and between these by the logarithm of their number.
+        up to 2,000 training observations, 0.1 from 8,000 on, and between these by the logarithm of their number.
     modality_dropout
         Probability with which a modality is hidden in training; above 0, the model can predict without some.
     reconstruction
@@ -192,7 +192,7 @@ def dropout_for(n_train: int) -> float:
 
     Returns
     -------
-    0.5 up to 1,000 observations and 0.1 from 8,000 on; between these it falls with the logarithm of the number.
+    0.5 up to 2,000 observations and 0.1 from 8,000 on; between these it falls with the logarithm of the number.
     """
     return float(np.interp(np.log(max(n_train, 1)), np.log(_N_TRAIN), _DROPOUT))
 

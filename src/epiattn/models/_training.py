@@ -125,7 +125,7 @@ class TrainingMixin:
             callbacks.append(EarlyStopping("loss_validation", patience=patience))
         if not trainer_kwargs.setdefault("enable_progress_bar", settings.progress):
             callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
-        with quiet(), one_thread():
+        with quiet(), one_thread(), _precision(trainer_kwargs.get("precision")):
             TrainRunner(
                 self,
                 training_plan=RegulatoryPlan(self.module, lr=lr, weight_decay=weight_decay),
@@ -199,6 +199,18 @@ class TrainingMixin:
         expression = expression_of(mdata)
         known = expression[train][np.isfinite(expression[train])]
         return (expression - known.mean()) / (known.std() or 1.0) if len(known) else None
+
+
+@contextmanager
+def _precision(precision: Any) -> Iterator[None]:
+    """Bfloat16 also on a CPU that does not compute in it: oneDNN has no recurrent layers there, PyTorch itself has."""
+    if not str(precision).startswith("bf16") or torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # whatever flags are set
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 @contextmanager

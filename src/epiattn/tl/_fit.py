@@ -20,7 +20,7 @@ from epiattn.metrics._conformal import check_level
 from epiattn.pp._split import ensure_split
 
 from ._ensemble import Recipe, check_n_models, train_ensemble
-from ._groups import ALL, Models, check_folder, parts_of, save_models
+from ._groups import ALL, Models, check_folder, names_of, parts_of, save_models
 from ._members import named, trainer
 from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
@@ -188,6 +188,7 @@ def fit(
     find_channels(mdata, channels)  # an object without inputs is refused before it is split
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
+    names_of(mdata, per)  # so is one without the cell types that are asked for
     _warn_if_few(mdata, split_key, per)
     recipe = Recipe(model, target, channels, label_key, split_key, model_options, train_options)
     seeds = range(seed, seed + n_models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epiattn._validation import as_mudata
+from epiattn._validation import as_mudata, give_back
 
 from ._groups import check_folder, save_models
 from ._trained import find_models
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
-def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> Path:
+def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn", copy: bool = False) -> MuData:
     """Save the model of a run, as ``tl.fit`` does with ``model_dir=``, for those who did not ask for it there.
 
-    The folder is remembered in ``uns[key]["model_dir"]``. The object itself is saved with ``mdata.write_h5mu``.
+    The object itself is saved with ``mdata.write_h5mu``.
 
     Parameters
     ----------
@@ -27,10 +27,15 @@ def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> Path:
         Folder to save the model in, for :func:`embed` and later sessions; a model that is there is replaced.
     key
         ``key_added`` of the run.
+    copy
+        Remember the folder in a copy of the object.
 
     Returns
     -------
-    The folder.
+    The same object (a copy with ``copy=True``), with these fields written:
+
+    ``uns["attn"]["model_dir"]``
+        the folder
 
     Raises
     ------
@@ -43,13 +48,11 @@ def save(mdata: MuData, model_dir: str | Path, *, key: str = "attn") -> Path:
     >>> import epiattn as attn
     >>> mdata = attn.datasets.simulate(n_genes=100, cell_types=1)
     >>> mdata = attn.tl.fit(mdata, max_epochs=1)
-    >>> attn.tl.save(mdata, "model")  # doctest: +SKIP
-    PosixPath('model')
+    >>> mdata = attn.tl.save(mdata, "model")  # doctest: +SKIP
     >>> mdata = attn.tl.embed(mdata, "model")  # doctest: +SKIP
     """
     check_folder(model_dir)
-    mdata = as_mudata(mdata)
-    folder = Path(model_dir)
-    save_models(find_models(mdata, key), folder)
-    mdata.uns[key]["model_dir"] = str(folder)
-    return folder
+    given, mdata = mdata, as_mudata(mdata, copy=copy)
+    save_models(find_models(mdata, key), Path(model_dir))
+    mdata.uns[key]["model_dir"] = str(model_dir)
+    return give_back(mdata, given, copy=copy)
