@@ -253,3 +253,17 @@ def test_few_training_observations_are_said_once(mdata, monkeypatch):
     monkeypatch.setattr("epiattn.tl._fit._FEW", 1_000)
     [message] = warned(mdata, per="cell_type")
     assert message.startswith("The training part of 'cell_type_0' (and of 1 more) has")
+
+
+@pytest.mark.parametrize("dtype", ["string", object, "category"])
+def test_observations_without_a_part_are_left_out_whatever_their_column_is(mdata, dtype):
+    attn.pp.split(mdata)
+    parts = mdata.obs["split"].astype(object).copy()
+    parts.iloc[::7] = None
+    mdata.obs["split"] = pd.Series(parts, dtype=dtype)
+    fitted = attn.tl.fit(mdata, model="kang2020", max_epochs=1, copy=True)
+    of_test = (parts == "test").to_numpy(dtype=bool)
+    assert fitted.uns["attn"]["metrics"]["test"]["n_obs"] == of_test.sum()
+    assert np.isfinite(attn.baselines.logistic(mdata)).all()
+    leakage = attn.pp.leakage(mdata).set_index(["part", "leak"])["of"]
+    assert leakage["test", "overlap"] == mdata.obs["gene_id"][of_test].nunique()

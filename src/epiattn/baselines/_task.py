@@ -38,10 +38,11 @@ def make_task(mdata: MuData, *, target: str, label_key: str, split_key: str) -> 
         if column not in mdata.obs:
             msg = f"obs[{column!r}] is missing: see epiattn.pp.label and epiattn.pp.split."
             raise ValueError(msg)
-    part = mdata.obs[split_key].astype(object).to_numpy()
+    split = mdata.obs[split_key]
+    part = np.where(split.isna(), "", split.astype(str))
     if target == "label":
         label = mdata.obs[label_key].astype(object)
-        y = np.where(label.isna(), np.nan, (label == k.HIGH).to_numpy(dtype=float))
+        y = np.where(label.isna(), np.nan, label.isin([k.HIGH]).to_numpy(dtype=float))
     elif k.RNA in mdata.mod:
         y = expression_of(mdata)
     else:

@@ -152,7 +152,8 @@ def _parts(mdata: MuData, split_key: str) -> np.ndarray:
     if split_key not in mdata.obs:
         msg = f"obs[{split_key!r}] is missing: split the observations first, epiattn.pp.split(mdata)."
         raise ValueError(msg)
-    parts = mdata.obs[split_key].astype(object).to_numpy()
+    split = mdata.obs[split_key]
+    parts = np.where(split.isna(), "nan", split.astype(str))
     if not (parts == k.TRAIN).any() or not np.isin(parts, (k.VALIDATION, k.TEST)).any():
         found = sorted(set(map(str, parts)))
         msg = f"obs[{split_key!r}] must hold 'train', and 'validation' or 'test'; it holds {found}."

@@ -233,7 +233,7 @@ def fit(
 
 def _warn_if_few(mdata: MuData, split_key: str, per: str | None) -> None:
     """Say it where a network has little to learn from."""
-    train = mdata.obs[split_key].astype(str) == k.TRAIN
+    train = mdata.obs[split_key].isin([k.TRAIN])
     names = mdata.obs[k.CELL_TYPE].astype(str) if per else train.map(lambda _: ALL)
     n_train = train.groupby(names, sort=False).sum()
     few = n_train[n_train < _FEW]

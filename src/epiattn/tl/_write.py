@@ -99,7 +99,7 @@ def _metrics(
     if split_key is None:
         parts = {"all": np.isfinite(truth)}
     else:
-        parts = {part: (mdata.obs[split_key] == part).to_numpy() & np.isfinite(truth) for part in k.PARTS}
+        parts = {part: mdata.obs[split_key].isin([part]).to_numpy() & np.isfinite(truth) for part in k.PARTS}
 
     def evaluate(rows: np.ndarray) -> dict[str, Any]:
         values = {name: of(truth[rows], outputs.prediction[rows]) for name, of in METRICS[model.target].items()}
