@@ -43,6 +43,12 @@ def levels_of(mdata: MuData, name: str) -> tuple[list[str], np.ndarray]:
     return names, codes
 
 
+def parts_of_split(mdata: MuData, name: str) -> np.ndarray:
+    """The part that each observation is in, as strings; empty where there is none, whatever the column holds then."""
+    values = column_of(mdata, name)
+    return np.where(values.isna(), "", values.astype(str))
+
+
 def compared_groups(mdata: MuData, groupby: str) -> tuple[list[str], np.ndarray]:
     """The groups of a column to tell apart: those that have an observation, and the number of each observation's.
 

@@ -111,11 +111,18 @@ def _n_cores() -> int:
     return cpu_count()
 
 
-def check_n_jobs(n_jobs: int) -> None:
-    """Refuse what is no number of processes."""
+def n_workers(n_jobs: int, n_tasks: int) -> int:
+    """Processes that work at a time; 1: this one alone.
+
+    Raises
+    ------
+    ValueError
+        If that is no number of processes.
+    """
     if n_jobs == 0 or n_jobs < -1:
         msg = f"n_jobs must be a number of processes, or -1 for one on each core, not {n_jobs}."
         raise ValueError(msg)
+    return max(1, min(_n_cores() if n_jobs == -1 else n_jobs, n_tasks))
 
 
 def run(
@@ -151,8 +158,8 @@ def run(
         disable=not settings.progress,
         dynamic_ncols=True,
     )
-    with bar, _executor(n_jobs, client, len(todo)) as (executor, n_workers):
-        for task, result in _results(executor, n_workers, todo):
+    with bar, _executor(n_jobs, client, len(todo)) as (executor, n_at_a_time):
+        for task, result in _results(executor, n_at_a_time, todo):
             try:
                 pieces.save(task, result())
             except Exception as error:
@@ -162,7 +169,7 @@ def run(
 
 
 def _results(
-    executor: Executor | None, n_workers: int, tasks: Iterable[Task]
+    executor: Executor | None, n_at_a_time: int, tasks: Iterable[Task]
 ) -> Iterator[tuple[Task, Callable[[], Arrays]]]:
     """Tasks as they are done, each with a function that gives or raises what came of it."""
     if executor is None:
@@ -173,7 +180,7 @@ def _results(
     remaining = iter(tasks)
     try:
         while True:
-            for next_task in islice(remaining, _AHEAD * n_workers - len(waiting)):
+            for next_task in islice(remaining, _AHEAD * n_at_a_time - len(waiting)):
                 future = executor.submit(_elsewhere, registered(), next_task.function, next_task.arguments)
                 waiting[future] = next_task
             if not waiting:
@@ -209,15 +216,14 @@ def _executor(n_jobs: int, client: Client | None, n_tasks: int) -> Iterator[tupl
         with client.get_executor() as executor:
             yield executor, max(sum(client.nthreads().values()), 1)
         return
-    check_n_jobs(n_jobs)
-    n_workers = min(_n_cores() if n_jobs == -1 else n_jobs, n_tasks)
-    if n_workers <= 1:
+    n = n_workers(n_jobs, n_tasks)
+    if n == 1:
         yield None, 1
         return
     from joblib.externals.loky import ProcessPoolExecutor  # needs no `if __name__ == "__main__"` in scripts
 
-    executor = ProcessPoolExecutor(n_workers)
+    executor = ProcessPoolExecutor(n)
     try:
-        yield executor, n_workers
+        yield executor, n
     finally:
         executor.shutdown(wait=True, kill_workers=True)

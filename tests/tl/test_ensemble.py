@@ -302,9 +302,12 @@ def test_by_default_only_large_objects_are_trained_elsewhere_and_never_where_one
     assert asked == [5]
 
 
-def test_one_model_is_trained_here_whatever_n_jobs_says(data, monkeypatch):
+def test_what_one_process_does_is_done_here_whatever_n_jobs_says(data, monkeypatch):
     monkeypatch.setattr(_members, "run", lambda *_, **__: 1 / 0)
-    same(attn.tl.fit(data, n_jobs=4, copy=True, **QUICK), attn.tl.fit(data, copy=True, **QUICK))
+    assert attn.tl.fit(data, n_jobs=4, copy=True, **QUICK).obsm["X_attn"].shape[0] == data.n_obs
+    monkeypatch.setattr(_engine, "_n_cores", lambda: 1)
+    two = attn.tl.fit(data, n_models=2, n_jobs=-1, copy=True, **QUICK)
+    same(two, attn.tl.fit(data, n_models=2, copy=True, **QUICK))
 
 
 def test_a_number_of_processes_that_is_none_is_refused(data):

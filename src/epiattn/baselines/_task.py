@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._columns import parts_of_split
 from epiattn._modalities import expression_of
 from epiattn._validation import check_choice
 
@@ -38,8 +39,7 @@ def make_task(mdata: MuData, *, target: str, label_key: str, split_key: str) -> 
         if column not in mdata.obs:
             msg = f"obs[{column!r}] is missing: see epiattn.pp.label and epiattn.pp.split."
             raise ValueError(msg)
-    split = mdata.obs[split_key]
-    part = np.where(split.isna(), "", split.astype(str))
+    part = parts_of_split(mdata, split_key)
     if target == "label":
         label = mdata.obs[label_key].astype(object)
         y = np.where(label.isna(), np.nan, label.isin([k.HIGH]).to_numpy(dtype=float))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._columns import parts_of_split
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -82,8 +83,7 @@ def split_rows(mdata: MuData, target: np.ndarray, split_key: str) -> dict[str, n
     if split_key not in mdata.obs:
         msg = f"obs[{split_key!r}] is missing: split the observations first, epiattn.pp.split(mdata)."
         raise ValueError(msg)
-    column = mdata.obs[split_key]
-    values = np.where(column.isna(), "", column.astype(str))
+    values = parts_of_split(mdata, split_key)
     if unknown := sorted(set(values) - {*k.PARTS, ""}):
         msg = f"obs[{split_key!r}] must hold {list(k.PARTS)} (or be missing), found {unknown[:5]}."
         raise ValueError(msg)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._columns import parts_of_split
 from epiattn._logging import logger
 from epiattn._modalities import find_channels
 from epiattn._validation import as_mudata
@@ -152,10 +153,9 @@ def _parts(mdata: MuData, split_key: str) -> np.ndarray:
     if split_key not in mdata.obs:
         msg = f"obs[{split_key!r}] is missing: split the observations first, epiattn.pp.split(mdata)."
         raise ValueError(msg)
-    split = mdata.obs[split_key]
-    parts = np.where(split.isna(), "nan", split.astype(str))
+    parts = parts_of_split(mdata, split_key)
     if not (parts == k.TRAIN).any() or not np.isin(parts, (k.VALIDATION, k.TEST)).any():
-        found = sorted(set(map(str, parts)))
+        found = sorted(set(parts) - {""})
         msg = f"obs[{split_key!r}] must hold 'train', and 'validation' or 'test'; it holds {found}."
         raise ValueError(msg)
     return parts

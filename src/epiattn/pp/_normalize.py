@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from epiattn import _keys as k
+from epiattn._columns import parts_of_split
 from epiattn._compat import layer_names
 from epiattn._modalities import find_channels, kind, record_written
 from epiattn._validation import as_mudata, check_choice, check_values
@@ -98,7 +99,7 @@ def _training_rows(mdata: MuData, split_key: str) -> np.ndarray:
             "first, or pass scale=False."
         )
         raise ValueError(msg)
-    train = (mdata.obs[split_key] == k.TRAIN).to_numpy(dtype=bool, na_value=False)
+    train = parts_of_split(mdata, split_key) == k.TRAIN
     if not train.any():
         msg = (
             f"obs[{split_key!r}] has no observation of the part 'train': run attn.pp.split(mdata), or pass scale=False."

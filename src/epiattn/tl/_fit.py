@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epiattn import _keys as k
+from epiattn._columns import parts_of_split
 from epiattn._logging import logger
 from epiattn._messages import did_you_mean
 from epiattn._modalities import find_channels
@@ -20,7 +21,7 @@ from epiattn.metrics._conformal import check_level
 from epiattn.pp._split import ensure_split
 
 from ._ensemble import Recipe, check_n_models, train_ensemble
-from ._groups import ALL, Models, check_folder, names_of, parts_of, save_models
+from ._groups import ALL, Models, check_folder, parts_of, rows_of_parts, save_models
 from ._members import named, trainer
 from ._trained import remember
 from ._write import check_owned, setup_undone, write_results
@@ -188,7 +189,6 @@ def fit(
     find_channels(mdata, channels)  # an object without inputs is refused before it is split
     start = time.perf_counter()
     ensure_split(mdata, key=split_key, seed=seed)
-    names_of(mdata, per)  # so is one without the cell types that are asked for
     _warn_if_few(mdata, split_key, per)
     recipe = Recipe(model, target, channels, label_key, split_key, model_options, train_options)
     seeds = range(seed, seed + n_models)
@@ -233,17 +233,17 @@ def fit(
 
 def _warn_if_few(mdata: MuData, split_key: str, per: str | None) -> None:
     """Say it where a network has little to learn from."""
-    train = mdata.obs[split_key].isin([k.TRAIN])
-    names = mdata.obs[k.CELL_TYPE].astype(str) if per else train.map(lambda _: ALL)
-    n_train = train.groupby(names, sort=False).sum()
-    few = n_train[n_train < _FEW]
-    if len(few):
-        of = "" if per is None else f" of {few.index[0]!r}" + (f" (and of {len(few) - 1} more)" if len(few) > 1 else "")
+    train = parts_of_split(mdata, split_key) == k.TRAIN
+    n_train = {name: int(train[rows].sum()) for name, rows in rows_of_parts(mdata, per).items()}
+    few = {name: n for name, n in n_train.items() if n < _FEW}
+    if few:
+        first = next(iter(few))
+        of = "" if first == ALL else f" of {first!r}" + (f" (and of {len(few) - 1} more)" if len(few) > 1 else "")
         logger.warning(
             "The training part%s has %d observations. Networks need some hundreds: compare with the baselines of "
             "epiattn.tl.benchmark.",
             of,
-            few.iloc[0],
+            few[first],
         )
 
 

@@ -23,8 +23,8 @@ _INDEX = "cell_types.json"  # folder of each cell type's model
 Models = Mapping[str, Ensemble]
 
 
-def names_of(mdata: MuData, per: str | None) -> list[str]:
-    """Who gets a model of its own: the cell types, or all observations together.
+def rows_of_parts(mdata: MuData, per: str | None) -> dict[str, np.ndarray]:
+    """The observations of each model, by name: those of each cell type, or all of them.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def names_of(mdata: MuData, per: str | None) -> list[str]:
         If there is no cell type, or it is missing for an observation.
     """
     if per is None:
-        return [ALL]
+        return {ALL: np.arange(mdata.n_obs)}
     if k.CELL_TYPE not in mdata.obs:
         msg = "per='cell_type' needs obs['cell_type'], which is missing."
         raise ValueError(msg)
@@ -41,17 +41,14 @@ def names_of(mdata: MuData, per: str | None) -> list[str]:
         n, first = int(cell_type.isna().sum()), mdata.obs_names[cell_type.isna()][0]
         msg = f"per='cell_type': obs['cell_type'] is missing for {n} observations, such as {first!r}."
         raise ValueError(msg)
-    return cell_type.astype(str).unique().tolist()
+    names = cell_type.astype(str)
+    return {name: np.flatnonzero(names == name) for name in names.unique()}
 
 
 def parts_of(mdata: MuData, per: str | None) -> Iterator[tuple[str, np.ndarray, MuData]]:
     """The observations of each model, one after the other: name, rows, and an object that holds just these."""
-    for name in names_of(mdata, per):
-        if name == ALL:
-            yield ALL, np.arange(mdata.n_obs), mdata
-            return
-        rows = np.flatnonzero(mdata.obs[k.CELL_TYPE].astype(str) == name)
-        yield name, rows, take(mdata, rows)
+    for name, rows in rows_of_parts(mdata, per).items():
+        yield name, rows, mdata if name == ALL else take(mdata, rows)
 
 
 def check_folder(model_dir: str | Path | None) -> None:

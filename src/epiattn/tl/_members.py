@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from epiattn._engine import Arrays, Pieces, Task, check_n_jobs, n_processes, run
+from epiattn._engine import Arrays, Pieces, Task, n_processes, n_workers, run
 from epiattn._registry import models
 
 from ._ensemble import Recipe, seeded, train_member
-from ._groups import ALL, names_of, parts_of
+from ._groups import ALL, parts_of, rows_of_parts
 from ._shared import named_columns, read_shared, write_shared
 
 if TYPE_CHECKING:
@@ -48,12 +48,11 @@ def trainer(
         Processes; ``None``: one for each core where that pays. None beside this one where the caller wants to see what
         happens in it (callbacks, loggers), for models that were registered in this session, and on a GPU.
     """
-    names = names_of(mdata, per)
+    names = list(rows_of_parts(mdata, per))
     members = [(name, seed) for name in names for seed in seeds]
     if n_jobs is None:
         n_jobs = n_processes(len(members), mdata.n_obs) if _may_go(recipe) else 1
-    check_n_jobs(n_jobs)
-    if n_jobs == 1 or len(members) == 1:
+    if n_workers(n_jobs, len(members)) == 1:
         yield lambda _: train_member
         return
     with TemporaryDirectory(prefix="epiattn-") as folder:
@@ -82,10 +81,8 @@ def _device_of(recipe: Recipe) -> torch.device:
     """Where the training takes place."""
     from scvi.model._utils import parse_device_args
 
-    options = recipe.train_options
-    return parse_device_args(options.get("accelerator", "auto"), options.get("devices", "auto"), return_device="torch")[
-        2
-    ]
+    where = [recipe.train_options.get(name, "auto") for name in ("accelerator", "devices")]
+    return parse_device_args(*where, return_device="torch")[2]
 
 
 def train_and_save(source: Path, name: str, recipe: Recipe, seed: int, place: Path) -> Arrays:

@@ -11,6 +11,7 @@ import numpy as np
 
 from epiattn import _keys as k
 from epiattn import metrics
+from epiattn._columns import parts_of_split
 from epiattn._compat import layer_names
 from epiattn._modalities import kind, record_written
 
@@ -99,7 +100,8 @@ def _metrics(
     if split_key is None:
         parts = {"all": np.isfinite(truth)}
     else:
-        parts = {part: mdata.obs[split_key].isin([part]).to_numpy() & np.isfinite(truth) for part in k.PARTS}
+        found = parts_of_split(mdata, split_key)
+        parts = {part: (found == part) & np.isfinite(truth) for part in k.PARTS}
 
     def evaluate(rows: np.ndarray) -> dict[str, Any]:
         values = {name: of(truth[rows], outputs.prediction[rows]) for name, of in METRICS[model.target].items()}
