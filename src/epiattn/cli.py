@@ -181,8 +181,12 @@ def build(
         load=False,
         n_jobs=n_jobs,
     )
-    typer.echo("\n".join([f"Wrote {output}:", *(f"  {line}" for line in describe(output))]))
-    typer.echo(f"Next:  epiattn fit {output} -o fitted.h5mu")
+    lines = describe(output)
+    typer.echo("\n".join([f"Wrote {output}:", *(f"  {line}" for line in lines)]))
+    if any(line.startswith("rna:") for line in lines):
+        typer.echo(f"Next:  epiattn fit {output} -o fitted.h5mu")
+    else:
+        typer.echo('Training needs labels: a line "rna" in the sheet, or a column "label" in obs.')
 
 
 @app.command()

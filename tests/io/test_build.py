@@ -233,6 +233,13 @@ def test_command_line(folder):
     assert result.exit_code == 0, result.output
     assert_same(mudata.read_h5mu(output), build(folder))
     assert all(f"  {line}\n" in result.output for line in describe(output))
+    assert result.output.endswith(f"Next:  epiattn fit {output} -o fitted.h5mu\n")
+    marks = [line for line in (folder / "samples.csv").read_text().splitlines() if ",rna," not in line]
+    (folder / "marks.csv").write_text("\n".join(marks))
+    result = CliRunner().invoke(app, ["build", str(folder / "marks.csv"), *arguments[2:], "-o", str(output)])
+    assert result.exit_code == 0, result.output
+    assert "Training needs labels" in result.output
+    assert "epiattn fit" not in result.output
     windows = ["--bin-size", "500", "--window", "1000", "--window", "2500", "--no-merge-strands"]
     result = CliRunner().invoke(app, [*arguments, *windows, "-o", str(output)])
     assert result.exit_code == 0, result.output
