@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 TARGET = "target"
 EXPRESSION = "expression"
-Batch = dict[str, Any]  # a ModalityBatch by modality, and the targets by TARGET and EXPRESSION
+MIXTURE = "mixture"
+Batch = dict[str, Any]  # a ModalityBatch by modality, targets by TARGET and EXPRESSION, a Mixture drawn before
 
 #: Batches among which genes of similar CpG count change places, where the lists are long: see BatchSampler.
 _WINDOW = 4

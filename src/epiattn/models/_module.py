@@ -23,7 +23,7 @@ from epiattn.nn import (
     pairwise_loss,
 )
 
-from ._loader import EXPRESSION, TARGET, Batch, to_numpy
+from ._loader import EXPRESSION, MIXTURE, TARGET, Batch, to_numpy
 from ._stores import Store
 
 #: Losses by the target that they can learn; the first one is the default.
@@ -103,8 +103,17 @@ class Augmentation(nn.Module):
                 raise ValueError(msg)
         self.mixup, self.gain_noise = mixup, gain_noise
 
-    def forward(self, batch: Mapping[str, ModalityBatch]) -> tuple[dict[str, ModalityBatch], Mixture | None]:
-        """Change a batch, and say how its observations were mixed."""
+    def draw(self, n_obs: int, device: torch.device) -> Mixture | None:
+        """How the observations of a batch are mixed; ``None``: they are not."""
+        if not self.training or not self.mixup:
+            return None
+        share = torch.distributions.Beta(self.mixup, self.mixup).sample((n_obs,)).to(device)
+        return Mixture(share, torch.randperm(n_obs, device=device))
+
+    def forward(
+        self, batch: Mapping[str, ModalityBatch], mixture: Mixture | None = None
+    ) -> tuple[dict[str, ModalityBatch], Mixture | None]:
+        """Change a batch, and say how its observations were mixed: as given, or drawn here."""
         batch = dict(batch)
         first = next(iter(batch.values()), None)
         if not self.training or first is None:
@@ -115,11 +124,10 @@ class Augmentation(nn.Module):
                 values = batch[name].values
                 gain = torch.exp(self.gain_noise * torch.randn(*values.shape[:2], 1, device=values.device))
                 batch[name] = batch[name]._replace(values=values * gain)
-        if not self.mixup:
+        if mixture is None:
+            mixture = self.draw(len(first.present), first.present.device)
+        if mixture is None:
             return batch, None
-        n_obs, device = len(first.present), first.present.device
-        share = torch.distributions.Beta(self.mixup, self.mixup).sample((n_obs,)).to(device)
-        mixture = Mixture(share, torch.randperm(n_obs, device=device))
         return {name: mixture.of_signal(modality) for name, modality in batch.items()}, mixture
 
 
@@ -202,15 +210,18 @@ class RegulatoryModule(BaseModuleClass):
             if learn is not None:
                 learn(self.scaling(name, stores[name].cut(some)).values)
 
-    def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Batch]:
-        return {"batch": {name: tensors[name] for name in self.scaling.modalities if name in tensors}}
+    def _get_inference_input(self, tensors: Batch, **_: Any) -> dict[str, Any]:
+        batch = {name: tensors[name] for name in self.scaling.modalities if name in tensors}
+        return {"batch": batch, "mixture": tensors.get(MIXTURE)}
 
-    def inference(self, batch: Mapping[str, ModalityBatch], **_: Any) -> dict[str, Any]:  # type: ignore[override]
+    def inference(  # type: ignore[override]
+        self, batch: Mapping[str, ModalityBatch], mixture: Mixture | None = None, **_: Any
+    ) -> dict[str, Any]:
         """Embed a batch: ``z``, ``contexts``, ``attention``, ``modality_weights``, and the ``scaled`` batch.
 
         In training, observations may be mixed: ``mixture`` says how.
         """
-        scaled, mixture = self.augmentation({name: self.scaling(name, value) for name, value in batch.items()})
+        scaled, mixture = self.augmentation({name: self.scaling(name, value) for name, value in batch.items()}, mixture)
         return {**self.network.embed(scaled, mixture), "scaled": scaled, "mixture": mixture}
 
     def _get_generative_input(self, tensors: Batch, inference_outputs: dict[str, Any], **_: Any) -> dict[str, Tensor]:
@@ -242,9 +253,9 @@ class RegulatoryModule(BaseModuleClass):
         if self.expression_head is not None and EXPRESSION in tensors:
             expression = tensors[EXPRESSION] if mixture is None else mixture.of(tensors[EXPRESSION])
             known = expression.isfinite()
-            if known.any():
-                parts["expression"] = huber_loss(generative_outputs["expression"][known], expression[known])
-                total = total + self.expression_weight * parts["expression"]
+            error = huber_loss(generative_outputs["expression"], expression, known=known)
+            total = total + self.expression_weight * error
+            parts["expression"] = torch.where(known.any(), error, torch.nan)
         return LossOutput(loss=total, n_obs_minibatch=len(target), extra_metrics=parts)
 
     def predict(self, score: Tensor) -> Tensor:

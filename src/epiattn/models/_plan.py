@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from scvi.train._progress import ProgressBar as EpochBar
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from epiattn import metrics
+from epiattn.nn import Mixture
 
-from ._loader import TARGET, Batch, to_numpy
+from ._loader import EXPRESSION, TARGET, Batch, to_numpy
 from ._module import RegulatoryModule
 
 #: The quantity shown next to the loss, by target.
@@ -53,13 +55,20 @@ class RegulatoryPlan(pl.LightningModule):
         The head of a module with a decoder is not decayed: small weights there need large differences in the latent
         space, and the prediction would drown what the decoder keeps.
         """
-        head = list(self.module.network.head.parameters()) if self.module.decoder is not None else []
-        rest = [parameter for parameter in self.module.parameters() if all(parameter is not each for each in head)]
-        groups: list[dict[str, Any]] = [{"params": rest}, {"params": head, "weight_decay": 0.0}]
+        rest, head = self._groups()
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": head}]
+        if self.module.decoder is not None:
+            groups[1]["weight_decay"] = 0.0
         optimizer = torch.optim.AdamW(groups, lr=self.lr, weight_decay=self.weight_decay, fused=True)
         n_steps = max(int(self.trainer.estimated_stepping_batches), 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=n_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The weights, and those of the head."""
+        head = list(self.module.network.head.parameters())
+        rest = [parameter for parameter in self.module.parameters() if all(parameter is not each for each in head)]
+        return rest, head
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """One step."""
@@ -80,22 +89,31 @@ class RegulatoryPlan(pl.LightningModule):
     def _step(self, batch: Batch, part: str) -> Tensor:
         embedded, outputs, loss_output = self.module(batch)
         losses = {name: value.detach() for name, value in loss_output.extra_metrics.items()}
-        target = batch[TARGET].round() if self.module.target == "label" else batch[TARGET]
-        if (mixture := embedded["mixture"]) is not None:  # a mixed gene counts as what most of it is
-            target = torch.where(mixture.share < 0.5, target[mixture.partner], target)
-        self._seen[part].append((losses, outputs["score"].detach(), target))
+        self._seen[part].append((losses, outputs["score"].detach(), self._target(batch, embedded["mixture"])))
         return loss_output.loss
 
+    def _target(self, batch: Batch, mixture: Mixture | None) -> Tensor:
+        """What the metric compares with; a mixed gene counts as what most of it is."""
+        target = batch[TARGET].round() if self.module.target == "label" else batch[TARGET]
+        return target if mixture is None else torch.where(mixture.share < 0.5, target[mixture.partner], target)
+
     def _log_epoch(self, part: str) -> None:
-        losses, scores, targets = zip(*self._seen[part], strict=True)
+        logged = self._summarize(self._seen[part])
         self._seen[part].clear()
-        weights = np.array([len(target) for target in targets])
-        logged = {}
-        for name in dict.fromkeys(name for batch in losses for name in batch):  # a batch may know no expression
-            there = [i for i, batch in enumerate(losses) if name in batch]
-            logged[name] = float(np.average([float(losses[i][name]) for i in there], weights=weights[there]))
-        logged[self.metric_name] = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
         self.log_dict({f"{name}_{part}": value for name, value in logged.items()}, prog_bar=True)
+
+    def _summarize(self, seen: Sequence[tuple[dict[str, Tensor], Tensor, Tensor]]) -> dict[str, float]:
+        """Losses and metric of an epoch, from those of its batches."""
+        losses, scores, targets = zip(*seen, strict=True)
+        n_obs = np.array([len(target) for target in targets])
+        found = {}
+        for name in losses[0]:
+            values = torch.stack([batch[name] for batch in losses]).double().cpu().numpy()
+            there = ~np.isnan(values) | (name != EXPRESSION)  # a batch may know no expression
+            if there.any():
+                found[name] = float(np.average(values[there], weights=n_obs[there]))
+        found[self.metric_name] = self.metric(to_numpy(torch.cat(targets)), to_numpy(torch.cat(scores)))
+        return found
 
 
 class ProgressBar(EpochBar):
@@ -116,14 +134,14 @@ class BestWeights(pl.Callback):
 
     def __init__(self, module: RegulatoryModule, monitor: str = "loss_validation") -> None:
         self.module, self.monitor = module, monitor
-        self.epoch, self.value = -1, float("inf")
+        self.epochs, self.values = [-1], [float("inf")]  # one of each module, which is one here
         self._weights: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Copy the weights if they are the best so far."""
         value = float(trainer.callback_metrics[self.monitor])
-        if value < self.value:
-            self.epoch, self.value = trainer.current_epoch, value
+        if value < self.values[0]:
+            self.epochs, self.values = [trainer.current_epoch], [value]
             self._weights = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

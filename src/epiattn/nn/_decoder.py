@@ -69,18 +69,18 @@ class AttendedDecoder(nn.Module):
         -------
         The error, a scalar; 0 if nothing was measured.
         """
-        errors = []
+        errors, known = [z.new_zeros(())], [z.new_zeros(())]
         for name, decoded in self(z).items():
-            if name in batch and batch[name].present.any():
+            if name in batch:
                 present = batch[name].present
                 target = attended_mean(batch[name], attention[name].detach())
                 if mixture is not None:
                     present = present & present[mixture.partner]
                     target = target if batch[name].mask is None else mixture.of(target)
-                    if not present.any():
-                        continue
-                errors.append((decoded - target)[present].square().mean())
-        return torch.stack(errors).mean() if errors else z.new_zeros(())
+                error = torch.where(present[:, None], decoded - target, 0).square().sum()
+                errors.append(error / (present.sum() * decoded.shape[1]).clamp(min=1))
+                known.append(present.any().to(z.dtype))
+        return torch.stack(errors).sum() / torch.stack(known).sum().clamp(min=1)
 
 
 def attended_mean(modality: ModalityBatch, attention: Tensor) -> Tensor:

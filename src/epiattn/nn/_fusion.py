@@ -97,6 +97,9 @@ class GatedFusion(nn.Module):
         Size of the latent space.
     """
 
+    #: Several networks may be trained at once, by ``torch.func.vmap``.
+    vectorizes = True
+
     def __init__(self, sizes: Mapping[str, int], *, n_latent: int = 64) -> None:
         super().__init__()
         self.sizes, self.n_latent = dict(sizes), n_latent

@@ -22,6 +22,9 @@ class ScoreHead(nn.Module):
     Kang et al., Front. Genet. 11:869 (2020).
     """
 
+    #: Several networks may be trained at once, by ``torch.func.vmap``.
+    vectorizes = True
+
     def __init__(self, n_latent: int, *, n_hidden: int = 32, dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.Sequential(

@@ -51,6 +51,9 @@ class HistoneAttention(nn.Module):
     Koltun & Funkhouser, CVPR (2017), arXiv 1705.09914.
     """
 
+    #: Several networks may be trained at once, by ``torch.func.vmap``.
+    vectorizes = True
+
     def __init__(
         self,
         n_marks: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,7 +49,7 @@ def focal_loss(logit: Tensor, target: Tensor, *, gamma: float = 2.0) -> Tensor:
     return -((gamma * F.logsigmoid(-margin)).exp() * F.logsigmoid(margin)).mean()
 
 
-def huber_loss(prediction: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
+def huber_loss(prediction: Tensor, target: Tensor, *, delta: float = 1.0, known: Tensor | None = None) -> Tensor:
     """Huber loss of log-expression: squared up to ``delta``, linear beyond.
 
     Parameters
@@ -59,12 +60,17 @@ def huber_loss(prediction: Tensor, target: Tensor, *, delta: float = 1.0) -> Ten
         Measured log-expression, shape ``(batch,)``.
     delta
         Error at which the loss becomes linear, in units of log-expression.
+    known
+        ``True`` where the target is known, shape ``(batch,)``; ``None``: everywhere.
 
     Returns
     -------
-    Mean over the batch, a scalar tensor.
+    Mean over the known part of the batch, a scalar tensor; 0 if nothing is known.
     """
-    return F.huber_loss(prediction, target, delta=delta)
+    if known is None:
+        return F.huber_loss(prediction, target, delta=delta)
+    losses = F.huber_loss(prediction, torch.where(known, target, 0), reduction="none", delta=delta)
+    return torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
 
 
 def pairwise_loss(score: Tensor, target: Tensor) -> Tensor:

@@ -40,6 +40,9 @@ class CpGAttention(nn.Module):
     1802.04712 (attention over sets).
     """
 
+    #: Several networks may be trained at once, by ``torch.func.vmap``.
+    vectorizes = True
+
     def __init__(
         self,
         n_channels: int = 2,
@@ -142,6 +145,9 @@ class TFAttention(nn.Module):
     ----------
     Ilse, Tomczak & Welling, ICML (2018), arXiv 1802.04712 (attention over sets).
     """
+
+    #: Several networks may be trained at once, by ``torch.func.vmap``.
+    vectorizes = True
 
     def __init__(
         self, n_tfs: int, n_channels: int = 3, *, n_features: int = 8, n_queries: int = 2, dropout: float = 0.1

@@ -18,10 +18,14 @@ from epiattn._registry import models
 from epiattn.metrics import conformal_half_width, temperature
 
 if TYPE_CHECKING:
+    import torch
     from mudata import MuData
 
     from epiattn.models import RegulatoryModel
     from epiattn.models._outputs import Outputs
+
+    #: Models by their seeds.
+    Members = dict[int, RegulatoryModel]
 
 _MODEL = "model.pt"
 _RECORD = "ensemble.json"  # the members' folders, and what was learned from the validation part after their training
@@ -163,13 +167,54 @@ class Recipe(NamedTuple):
         """The class of the model."""
         return models[self.model].load()
 
+    def make(self, mdata: MuData) -> RegulatoryModel:
+        """A model that is not trained yet, for an object that has been set up for it."""
+        return self.model_class(mdata, target=self.target, **self.model_options)
+
+    @property
+    def watched(self) -> bool:
+        """Whether the caller wants to see what happens in the training of each model."""
+        return any(self.train_options.get(name) for name in ("callbacks", "logger"))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the training takes place."""
+        from scvi.model._utils import parse_device_args
+
+        where = [self.train_options.get(name, "auto") for name in ("accelerator", "devices")]
+        return parse_device_args(*where, return_device="torch")[2]
+
+
+def train_members(mdata: MuData, recipe: Recipe, seeds: Sequence[int]) -> Members:
+    """Train a model with each seed on an object, which has been set up for it; on a GPU, at once where that works."""
+    if len(seeds) > 1 and recipe.device.type == "cuda" and not recipe.watched:
+        return train_together(mdata, recipe, seeds)
+    return {seed: train_member(mdata, recipe, seed) for seed in seeds}
+
 
 def train_member(mdata: MuData, recipe: Recipe, seed: int) -> RegulatoryModel:
     """Train one model on an object, which has been set up for it."""
     with seeded(seed):
-        model = recipe.model_class(mdata, target=recipe.target, **recipe.model_options)
+        model = recipe.make(mdata)
         model.train(split_key=recipe.split_key, **recipe.train_options)
     return model
+
+
+def train_together(mdata: MuData, recipe: Recipe, seeds: Sequence[int]) -> Members:
+    """Train models on the same batches, in one pass over them, if their parts vectorise.
+
+    Each starts from the weights of its seed; batches, and what is random in a step, come from the first seed.
+    """
+    members = {}
+    for seed in seeds:
+        with seeded(seed):
+            members[seed] = recipe.make(mdata)
+    first, *others = members.values()
+    if not first.vectorizes:
+        return {seed: train_member(mdata, recipe, seed) for seed in seeds}
+    with seeded(seeds[0]):
+        first.train(split_key=recipe.split_key, together_with=others, **recipe.train_options)
+    return members
 
 
 def train_ensemble(
@@ -179,9 +224,9 @@ def train_ensemble(
     *,
     level: float | None = None,
     attention_dtype: str = "float32",
-    train: Callable[[MuData, Recipe, int], RegulatoryModel] = train_member,
+    train: Callable[[MuData, Recipe, Sequence[int]], Members] = train_members,
 ) -> tuple[Ensemble, Outputs]:
-    """Train a model with each seed, one after the other, and run them.
+    """Train a model with each seed, and run them.
 
     Parameters
     ----------
@@ -196,12 +241,12 @@ def train_ensemble(
     attention_dtype
         As for :func:`epiattn.tl.fit`.
     train
-        Gives each member; another one than :func:`train_member` may have trained it before.
+        Gives the members; another one than :func:`train_members` may have trained them before.
     """
     from epiattn.models._targets import split_rows
 
     recipe.model_class.setup_mudata(mdata, channels=recipe.channels, label_key=recipe.label_key)
-    members = {seed: train(mdata, recipe, seed) for seed in seeds}
+    members = train(mdata, recipe, seeds)
     ensemble = Ensemble(members)
     with seeded(seeds[0]):  # a loader draws a number even where nothing is shuffled
         outputs = ensemble.run(attention_dtype=attention_dtype)

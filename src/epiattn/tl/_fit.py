@@ -265,7 +265,7 @@ def _training_record(trained: Models) -> dict[str, Any]:
 
 def _sort_options(model_class: type[RegulatoryModel], options: Mapping[str, Any]) -> tuple[dict, dict]:
     """Options of the model and of its training; an unknown one is refused before any work is done."""
-    own = {"mdata", "registry", "target", "self", "split_key", "trainer_kwargs"}
+    own = {"mdata", "registry", "target", "self", "split_key", "together_with", "trainer_kwargs"}
     of_model = set(inspect.signature(model_class.__init__).parameters) - own
     of_train = (set(inspect.signature(model_class.train).parameters) | _trainer_options()) - own
     if unknown := [name for name in options if name not in of_model | of_train]:

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 from epiattn._engine import Arrays, Pieces, Task, n_processes, n_workers, run
 from epiattn._registry import models
 
-from ._ensemble import Recipe, seeded, train_member
+from ._ensemble import Recipe, seeded, train_member, train_members
 from ._groups import ALL, parts_of, rows_of_parts
 from ._shared import named_columns, read_shared, write_shared
 
 if TYPE_CHECKING:
-    import torch
     from mudata import MuData
 
     from epiattn.models import RegulatoryModel
 
-#: Gives a trained model of a part of the object, by the part's name.
-Trainer = Callable[[str], Callable[["MuData", Recipe, int], "RegulatoryModel"]]
+    from ._ensemble import Members
+
+#: Gives what trains the models of a part of the object, by the part's name.
+Trainer = Callable[[str], Callable[["MuData", Recipe, Sequence[int]], "Members"]]
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def trainer(
     if n_jobs is None:
         n_jobs = n_processes(len(members), mdata.n_obs) if _may_go(recipe) else 1
     if n_workers(n_jobs, len(members)) == 1:
-        yield lambda _: train_member
+        yield lambda _: train_members
         return
     with TemporaryDirectory(prefix="epiattn-") as folder:
         columns = [recipe.label_key, recipe.split_key, *named_columns(recipe.model_options)]
@@ -67,22 +68,16 @@ def trainer(
             for (name, seed), place in places.items()
         ]
         run(tasks, Pieces(Path(folder)), n_jobs=n_jobs, title="Training")
-        yield lambda name: lambda part, recipe, seed: _load(places[name, seed], part, recipe, seed)
+        yield (
+            lambda name: (
+                lambda part, recipe, seeds: {seed: _load(places[name, seed], part, recipe, seed) for seed in seeds}
+            )
+        )
 
 
 def _may_go(recipe: Recipe) -> bool:
     """Whether other processes may train without being asked for."""
-    options = recipe.train_options
-    watched = any(options.get(name) for name in ("callbacks", "logger"))
-    return not watched and recipe.model not in models.added and _device_of(recipe).type == "cpu"
-
-
-def _device_of(recipe: Recipe) -> torch.device:
-    """Where the training takes place."""
-    from scvi.model._utils import parse_device_args
-
-    where = [recipe.train_options.get(name, "auto") for name in ("accelerator", "devices")]
-    return parse_device_args(*where, return_device="torch")[2]
+    return not recipe.watched and recipe.model not in models.added and recipe.device.type == "cpu"
 
 
 def train_and_save(source: Path, name: str, recipe: Recipe, seed: int, place: Path) -> Arrays:
@@ -111,7 +106,7 @@ def _load(place: Path, part: MuData, recipe: Recipe, seed: int) -> RegulatoryMod
     """A model that was trained elsewhere, where the training would have left it."""
     with seeded(seed):  # it draws weights before it gets its own
         model = recipe.model_class.load(place, part, accelerator="cpu")
-    model.to_device(_device_of(recipe))
+    model.to_device(recipe.device)
     return model
 
 
