@@ -2,7 +2,7 @@
 
     python benchmarks/evaluation.py data.h5mu --seeds 3 --folder runs    # four folds of chromosomes
     python benchmarks/evaluation.py simulated --by cell_type             # a simulation of six cell types
-    python benchmarks/evaluation.py simulated --by hybrid --models ridge gene_mean
+    python benchmarks/evaluation.py simulated --by hybrid --genes 2000 --models multi_attention ridge gradient_boosting
     python benchmarks/evaluation.py data.h5mu --leakage                  # of random and of chromosome splits
 
 What is in the folder is not trained again.
@@ -24,6 +24,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a .h5mu file, or 'simulated'")
+    parser.add_argument("--genes", type=int, default=400, help="genes of the simulation")
     parser.add_argument("--models", nargs="+", default=["all"])
     parser.add_argument("--target", default="label")
     parser.add_argument("--by", default="chrom")
@@ -36,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "From 0.4", FutureWarning)
     attn.settings.verbosity = "error"
-    mdata = simulated() if arguments.data == "simulated" else mudata.read_h5mu(arguments.data)
+    mdata = simulated(arguments.genes) if arguments.data == "simulated" else mudata.read_h5mu(arguments.data)
     if arguments.leakage:
         print_leakage(mdata)
         return
@@ -55,9 +56,9 @@ def main() -> None:
     print_benchmark(mdata, arguments.metrics)
 
 
-def simulated() -> mudata.MuData:
+def simulated(n_genes: int = 400) -> mudata.MuData:
     """Six cell types that share their genes."""
-    return attn.datasets.simulate(n_genes=400, cell_types=6, seed=0)
+    return attn.datasets.simulate(n_genes=n_genes, cell_types=6, seed=0)
 
 
 def print_benchmark(mdata: mudata.MuData, metrics: list[str] | None = None) -> None:

@@ -1,11 +1,12 @@
-"""What a GPU is worth here, and whether it says the same as the CPU: two tables in Markdown.
+"""What a GPU is worth here, whether it says the same as the CPU, and what one pass of five models takes: tables.
 
     python benchmarks/gpu.py data.h5mu
     python benchmarks/gpu.py simulated --models multi_attention --epochs 5
     python benchmarks/gpu.py simulated --devices cpu cpu    # does it run? Says nothing
 
 Each model is trained on both devices; then the weights of the second training are asked on both, and the answers
-compared. The CPU computes with one thread (explanations: with all).
+compared. The CPU computes with one thread (explanations: with all). At last five default models are trained for two
+epochs, one after the other and in one pass.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ def main() -> None:
             + " | ".join(f"{differences[what]:.0e}" if what in differences else "" for what in said)
             + " |"
         )
+    print("\nFive models, two epochs, seconds:\n\n| | one after the other | in one pass | ratio |\n|---|---|---|---|")
+    for device in dict.fromkeys(arguments.devices):
+        compare_passes(mdata, device)
 
 
 def compare(
@@ -65,13 +69,7 @@ def compare(
     def train(device: str, n_epochs: int | None = epochs) -> None:
         torch.manual_seed(0)
         trained[device] = model_class(mdata, **models[name].options)
-        kind, *number = device.split(":")
-        where = (
-            {"accelerator": "cpu"}
-            if kind == "cpu"
-            else {"accelerator": "gpu", "devices": [int(number[0]) if number else 0]}
-        )
-        trained[device].train(n_epochs, **where)
+        trained[device].train(n_epochs, **place(device))
 
     train(devices[1], 1)  # the first call sets the device up
     times = [seconds(lambda device=device: train(device)) for device in devices]
@@ -95,6 +93,33 @@ def compare(
     show(name, "predictions, embedding and attention", times[0][0], times[1][0])
     show(name, "gradient x input", times[0][1], times[1][1])
     return differences(*answers)
+
+
+def place(device: str) -> dict[str, Any]:
+    """Options of a training that takes place there."""
+    kind, *number = device.split(":")
+    if kind == "cpu":
+        return {"accelerator": "cpu"}
+    return {"accelerator": "gpu", "devices": [int(number[0]) if number else 0]}
+
+
+def compare_passes(mdata: mudata.MuData, device: str, n_models: int = 5) -> None:
+    """Time trainings of several models, one after the other and in one pass."""
+    model_class = attn.models.MultiAttention
+    model_class.setup_mudata(mdata)
+
+    def one_by_one() -> None:
+        for seed in range(n_models):
+            torch.manual_seed(seed)
+            model_class(mdata).train(2, **place(device))
+
+    def in_one_pass() -> None:
+        first, *others = [model_class(mdata) for _ in range(n_models)]
+        first.train(2, together_with=others, **place(device))
+
+    in_one_pass()
+    alone, together = seconds(one_by_one), seconds(in_one_pass)
+    print(f"| {device} | {alone:.1f} | {together:.1f} | {alone / together:.2f} |", flush=True)
 
 
 def differences(one: list[Any], other: list[Any]) -> dict[str, float]:

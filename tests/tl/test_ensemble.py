@@ -267,7 +267,14 @@ def test_members_trained_in_other_processes_are_the_same(data, fitted, tmp_path)
     attn.tl.attribute(elsewhere, n_steps=2)  # the models are at hand
 
 
-def test_so_are_models_of_cell_types_with_columns_and_options_of_their_own(data):
+@pytest.fixture
+def as_elsewhere(monkeypatch):
+    """Tasks of other processes are done in this one; that they come there is tested above, and with the engine."""
+    run = _engine.run
+    monkeypatch.setattr(_members, "run", lambda *args, n_jobs, **options: run(*args, n_jobs=1, **options))
+
+
+def test_so_are_models_of_cell_types_with_columns_and_options_of_their_own(data, as_elsewhere):
     mdata = data.copy()
     mdata.obs["batch"] = np.where(np.arange(mdata.n_obs) % 2, "one", "two")
     mdata.obs["active"] = mdata.obs["label"]
@@ -280,7 +287,7 @@ def test_so_are_models_of_cell_types_with_columns_and_options_of_their_own(data)
     assert elsewhere.uns["attn"]["fingerprint"] == here.uns["attn"]["fingerprint"]
 
 
-def test_an_error_of_another_process_names_the_cell_type(data):
+def test_an_error_of_another_process_names_the_cell_type(data, as_elsewhere):
     mdata = data.copy()
     first = mdata.obs["cell_type"].astype(str) == mdata.obs["cell_type"].astype(str).iloc[0]
     mdata.obs.loc[first, "label"] = "high"

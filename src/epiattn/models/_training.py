@@ -179,7 +179,7 @@ class TrainingMixin:
 
     @property
     def vectorizes(self: RegulatoryModel) -> bool:
-        """Whether several models of this kind can be trained together: all parts of the network say so."""
+        """Whether several models of this kind can be trained together, because all parts of the network can."""
         network: Any = self.module.network
         parts = (*network.encoders.values(), network.fusion, network.head)
         return all(getattr(part, "vectorizes", False) for part in parts)

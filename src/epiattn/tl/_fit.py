@@ -104,8 +104,9 @@ def fit(
         sparse, and stays ``"float32"``).
     n_jobs
         Processes that train several models (``n_models``, ``per``) at the same time; the models are the same. ``None``:
-        one for each core from 4,000 observations on, but one in all on a GPU, with ``callbacks`` or a ``logger``, and
-        for models of your own; -1: one for each core.
+        one for each core from 4,000 observations on, but one in all on a GPU (where members of an ensemble are trained
+        in one vectorised pass, on the same batches), with ``callbacks`` or a ``logger``, and for models of your own;
+        -1: one for each core.
     copy
         Work on a copy.
     **options
