@@ -1,8 +1,12 @@
-"""Fixtures that all tests share: small simulated objects."""
+"""Fixtures that all tests share: small simulated objects. Tests compute on the CPU, where results are the same bits."""
 
 from __future__ import annotations
 
+import os
 import sys
+
+if "EPIATTN_TEST_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before PyTorch looks
 
 import numpy as np
 import pandas as pd
