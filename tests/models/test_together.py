@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
+from scvi.train import SaveCheckpoint
 
 import epiattn as attn
 from epiattn.models._loader import MIXTURE
@@ -136,23 +139,63 @@ def test_every_weight_is_trained_and_the_heads_are_not_decayed(data):
     assert sum(weights.numel() for weights in head) == 3 * sum(w.numel() for w in plan.module.network.head.parameters())
 
 
-def test_each_keeps_its_own_best_epoch(data):
-    plan, _ = plan_of(data)
-    best = BestOfEach(plan)
-    trainer = type("Trainer", (), {})()
-    for epoch, losses in enumerate([[3.0, 1.0, np.nan], [2.0, 2.0, 2.0], [4.0, 0.5, 3.0]]):
+def epochs_of(plan, best, losses):
+    """Let the callback see epochs in which all weights are the epoch's number; the epochs until the training ends."""
+    trainer = SimpleNamespace(sanity_checking=False, should_stop=False)
+    for epoch, values in enumerate(losses):
         trainer.current_epoch = epoch
-        plan.histories.setdefault("loss_validation", []).append(np.array(losses))
+        plan.histories.setdefault("loss_validation", {})[epoch] = np.array(values)
         for weights in plan._weights:
             weights.data.fill_(epoch)
         best.on_validation_end(trainer, plan)
+        if trainer.should_stop:
+            break
     best.on_train_end(trainer, plan)
+    return epoch + 1
+
+
+def test_each_keeps_its_own_best_epoch(data):
+    plan, _ = plan_of(data)
+    best = BestOfEach(plan)
+    assert epochs_of(plan, best, [[3.0, 1.0, np.nan], [2.0, 2.0, 2.0], [4.0, 0.5, 3.0]]) == 3
     assert best.epochs.tolist() == [1, 2, 1]
     assert best.values.tolist() == [2.0, 0.5, 2.0]
+    assert best.last.tolist() == [2, 2, 2]
     for module, epoch in zip(plan.modules_, best.epochs, strict=True):
-        assert {float(values) for weights in module.parameters() for values in weights.detach().unique()} == {
-            float(epoch)
-        }
+        assert {float(values) for weights in module.parameters() for values in weights.detach().unique()} == {epoch}
+
+
+def test_each_stops_by_itself_and_the_training_when_all_have(data):
+    plan, _ = plan_of(data)
+    best = BestOfEach(plan, patience=2)
+    # the first stops after epoch 2, the second with a loss that is no number, the third after epoch 4
+    losses = [[1.0, 2.0, 5.0], [1.0, np.inf, 4.0], [2.0, 0.0, 3.0], [0.5, 0.0, 3.0], [0.5, 0.0, 3.0], [0.0, 0.0, 0.0]]
+    assert epochs_of(plan, best, losses) == 5
+    assert best.epochs.tolist() == [0, 0, 2]
+    assert best.values.tolist() == [1.0, 2.0, 3.0]
+    assert best.last.tolist() == [2, 1, 4]
+    assert plan.history(1, best.last[1])["loss_validation"]["loss_validation"].tolist() == [2.0, np.inf]
+
+
+def test_what_is_frozen_stays_as_it_is(data):
+    models = [make(data, seed) for seed in SEEDS]
+    before = [model.module.network.head.layers[0].weight.detach().clone() for model in models]
+    for model in models:
+        model.module.network.head.requires_grad_(False)
+    models[0].train(together_with=models[1:], **SHORT)
+    for model, weight in zip(models, before, strict=True):
+        torch.testing.assert_close(model.module.network.head.layers[0].weight, weight)
+
+
+def test_epochs_may_know_no_expression_and_validation_may_come_more_often(data):
+    few = data.copy()
+    few["rna"].X[:] = np.nan
+    train = np.flatnonzero(few.obs["split"] == "train")
+    few["rna"].X[train[:3]] = [[0.5], [1.0], [3.0]]
+    first, *others = [make(few, seed) for seed in SEEDS]
+    first.train(together_with=others, val_check_interval=0.5, num_sanity_val_steps=1, **SHORT)
+    assert len(others[0].history_["loss_validation"]) == 2
+    assert "expression_validation" not in others[0].history_
 
 
 def test_models_that_are_not_alike_are_refused(data, together):
@@ -166,9 +209,27 @@ def test_models_that_are_not_alike_are_refused(data, together):
     with pytest.raises(ValueError, match="is there twice"):
         model.train(together_with=[model])
     published = [make(data, seed, tf_encoder="self_attention") for seed in SEEDS]
-    with pytest.raises(ValueError, match="cannot be trained together"):
+    with pytest.raises(ValueError, match="cannot be trained together: TFSelfAttention does not vectorise"):
         published[0].train(together_with=published[1:])
+    for options, message in [
+        ({"gradient_clip_val": 1.0}, "gradient_clip_val would clip"),
+        ({"enable_checkpointing": True}, "checkpoints would hold the first"),
+        ({"callbacks": [SaveCheckpoint(monitor="loss_validation")]}, "checkpoints would hold the first"),
+        ({"precision": "64-true"}, "precision='64-true' is not one of"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.train(together_with=[make(data, 1)], **options)
     assert not model.is_trained_
+
+
+def test_a_derived_part_says_anew_whether_it_vectorises(data):
+    class Branching(attn.nn.HistoneAttention):
+        pass
+
+    models = [make(data, seed) for seed in SEEDS]
+    models[0].module.network.encoders["histone"].__class__ = Branching
+    with pytest.raises(ValueError, match="Branching does not vectorise"):
+        models[0].train(together_with=models[1:])
 
 
 # --- tl.fit, where it does so by itself -------------------------------------------------------------------------
@@ -209,7 +270,9 @@ def test_models_of_cell_types_have_a_pass_each(data, on_gpu):
     assert on_gpu == {"together": 2, "alone": 0}
 
 
-@pytest.mark.parametrize("options", [{"tf_encoder": "self_attention"}, {"callbacks": [Callback()]}])
+@pytest.mark.parametrize(
+    "options", [{"tf_encoder": "self_attention"}, {"callbacks": [Callback()]}, {"gradient_clip_val": 1.0}]
+)
 def test_others_are_trained_one_after_the_other(data, on_gpu, options):
     attn.tl.fit(data, n_models=2, copy=True, max_epochs=1, **options)
     assert on_gpu == {"together": 0, "alone": 2}

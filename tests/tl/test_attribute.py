@@ -92,22 +92,25 @@ def test_smoothing_needs_the_places_of_the_bins(fitted):
 
 
 def test_an_ensemble_gives_the_mean_of_its_members(simulated):
-    options = {"max_epochs": 1, "copy": True}
-    single = [attn.tl.attribute(attn.tl.fit(simulated, seed=seed, **options), n_steps=5) for seed in (0, 1)]
-    both = attn.tl.attribute(attn.tl.fit(simulated, n_models=2, **options), n_steps=5)
-    sums = [each.obsm["attn_attribution"].to_numpy() for each in (both, *single)]
+    options, some = {"max_epochs": 1, "copy": True}, {"n_steps": 5, "genes": list(simulated.obs_names[:30])}
+    single = [attn.tl.attribute(attn.tl.fit(simulated, seed=seed, **options), **some) for seed in (0, 1)]
+    both = attn.tl.attribute(attn.tl.fit(simulated, n_models=2, **options), **some)
+    sums = [each.obsm["attn_attribution"].to_numpy()[:30] for each in (both, *single)]
+    assert np.isfinite(sums[0]).all()
     np.testing.assert_allclose(sums[0], (sums[1] + sums[2]) / 2, atol=1e-5)
     tfs = [each["tf"].layers["attn_attribution"].toarray() for each in (both, *single)]
     np.testing.assert_allclose(tfs[0], (tfs[1] + tfs[2]) / 2, atol=1e-5)
 
 
 def test_one_model_for_each_cell_type(simulated):
-    mdata = attn.tl.attribute(attn.tl.fit(simulated, per="cell_type", max_epochs=1, copy=True), n_steps=5)
+    some = {"n_steps": 5, "genes": ["gene_00001", "gene_00003", "gene_00007"]}
+    mdata = attn.tl.attribute(attn.tl.fit(simulated, per="cell_type", max_epochs=1, copy=True), **some)
     rows = np.flatnonzero(mdata.obs["cell_type"] == "cell_type_1")
     alone = mudata.MuData({name: adata[rows].copy() for name, adata in simulated.mod.items()})
     alone.obs = simulated.obs.iloc[rows].copy()
     alone.obs["split"] = mdata.obs["split"].iloc[rows]
-    alone = attn.tl.attribute(attn.tl.fit(alone, max_epochs=1), n_steps=5)
+    alone = attn.tl.attribute(attn.tl.fit(alone, max_epochs=1), **some)
+    assert alone.obsm["attn_attribution"].notna().all(axis=1).sum() == 3
     np.testing.assert_allclose(mdata.obsm["attn_attribution"].iloc[rows], alone.obsm["attn_attribution"], atol=1e-4)
     tfs = [each["tf"].layers["attn_attribution"].toarray() for each in (mdata, alone)]
     np.testing.assert_allclose(tfs[0][rows], tfs[1], atol=1e-4)
@@ -125,14 +128,15 @@ def test_histone_only_anndata(simulated):
 
 def test_a_saved_model_is_found_again(simulated, tmp_path, monkeypatch):
     mdata = attn.tl.fit(simulated, max_epochs=1, model_dir=tmp_path / "model", copy=True)
-    expected = attn.tl.attribute(mdata, n_steps=3, copy=True).obsm["attn_attribution"]
+    some = {"n_steps": 3, "genes": list(mdata.obs_names[:20])}
+    expected = attn.tl.attribute(mdata, **some, copy=True).obsm["attn_attribution"]
     monkeypatch.setattr(_trained, "_KEPT", type(_trained._KEPT)())
-    found = attn.tl.attribute(mdata, n_steps=3, copy=True).obsm["attn_attribution"]  # by the folder in uns
+    found = attn.tl.attribute(mdata, **some, copy=True).obsm["attn_attribution"]  # by the folder in uns
     np.testing.assert_allclose(found, expected, atol=1e-6)
     (tmp_path / "model").rename(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=r"memory, and there is no folder '/.*model'. Pass model_dir="):
         attn.tl.attribute(mdata)
-    found = attn.tl.attribute(mdata, n_steps=3, model_dir=tmp_path / "elsewhere").obsm["attn_attribution"]
+    found = attn.tl.attribute(mdata, **some, model_dir=tmp_path / "elsewhere").obsm["attn_attribution"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

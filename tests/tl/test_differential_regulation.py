@@ -130,7 +130,7 @@ def test_attention_can_be_compared_too(three):
 
 
 def test_genes_whose_program_differs_come_first():
-    mdata = attn.datasets.simulate(n_genes=600, cell_types=2, max_cpgs=20, n_tfs=30, seed=0)
+    mdata = attn.datasets.simulate(n_genes=400, cell_types=2, max_cpgs=12, n_tfs=20, seed=0)
     mdata = attn.tl.attribute(attn.tl.fit(mdata, max_epochs=20), n_steps=10)
     mdata = attn.tl.differential_regulation(mdata, group="cell_type_0", reference="cell_type_1")
     table = attn.get.differential_regulation(mdata)

@@ -108,7 +108,7 @@ class RegulatoryPlan(pl.LightningModule):
         n_obs = np.array([len(target) for target in targets])
         found = {}
         for name in losses[0]:
-            values = torch.stack([batch[name] for batch in losses]).double().cpu().numpy()
+            values = torch.stack([batch[name] for batch in losses]).cpu().double().numpy()
             there = ~np.isnan(values) | (name != EXPRESSION)  # a batch may know no expression
             if there.any():
                 found[name] = float(np.average(values[there], weights=n_obs[there]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,6 +17,9 @@ from epiattn.nn import Mixture
 from ._loader import MIXTURE, TARGET, Batch
 from ._module import RegulatoryModule
 from ._plan import RegulatoryPlan
+
+#: With others, weights change their type, or all of them lose a step where one of them overflows.
+_PRECISIONS = (32, "32", "32-true", "bf16-mixed")
 
 
 class StackedPlan(RegulatoryPlan):
@@ -39,11 +42,11 @@ class StackedPlan(RegulatoryPlan):
         self.modules_ = list(modules)  # a plain list: only the stacked weights are trained
         weights, buffers = stack_module_state(self.modules_)  # type: ignore[arg-type]
         self._names, self._buffer_names = list(weights), list(buffers)
-        self._weights = nn.ParameterList(weights.values())
+        self._weights = nn.ParameterList(nn.Parameter(w.detach(), w.requires_grad) for w in weights.values())
         for i, values in enumerate(buffers.values()):
             self.register_buffer(f"_buffer_{i}", values)
-        #: Quantities of each epoch, by name; shape of each ``(n_modules,)``.
-        self.histories: dict[str, list[np.ndarray]] = {}
+        #: Quantities by name and epoch; shape of each ``(n_modules,)``.
+        self.histories: dict[str, dict[int, np.ndarray]] = {}
         self._vectorized = vmap(self._run_one, in_dims=(0, 0, 0, None), randomness="different")
 
     @property
@@ -90,30 +93,53 @@ class StackedPlan(RegulatoryPlan):
         names = dict.fromkeys(name for found in each for name in found)
         together = {f"{name}_{part}": np.array([found.get(name, np.nan) for found in each]) for name in names}
         for name, values in together.items():
-            self.histories.setdefault(name, []).append(values)
+            self.histories.setdefault(name, {})[self.current_epoch] = values
         self.log_dict({name: float(values.mean()) for name, values in together.items()}, prog_bar=True)
 
-    def history(self, i: int) -> dict[str, pd.DataFrame]:
-        """What one module's training would have logged, as scvi-tools keeps it."""
-        epochs = pd.RangeIndex(len(self.histories["loss_train"]), name="epoch")
-        columns = {name: [each[i] for each in values] for name, values in self.histories.items()}
-        return {name: pd.DataFrame({name: values}, index=epochs) for name, values in columns.items()}
+    def history(self, i: int, last: int) -> dict[str, pd.DataFrame]:
+        """What one module's training would have logged up to its last epoch, as scvi-tools keeps it."""
+        found = {}
+        for name, values in self.histories.items():
+            mine = {epoch: each[i] for epoch, each in values.items() if epoch <= last}
+            found[name] = pd.DataFrame({name: list(mine.values())}, index=pd.Index(list(mine), name="epoch"))
+        return found
 
 
 class BestOfEach(pl.Callback):
-    """Keep the weights of each module's epoch with its lowest validation loss, and give them to the modules."""
+    """Keep the weights of each module's epoch with its lowest validation loss, and give them to the modules.
 
-    def __init__(self, plan: StackedPlan, monitor: str = "loss_validation") -> None:
-        self.plan, self.monitor = plan, monitor
+    A module whose loss has not improved for a number of epochs, or is not finite, has stopped: it computes on with the
+    others, but keeps what it has. When all have stopped, the training ends.
+
+    Parameters
+    ----------
+    plan
+        The modules.
+    patience
+        That number of epochs; ``None``: no module stops.
+    """
+
+    def __init__(self, plan: StackedPlan, patience: int | None = None) -> None:
+        self.plan, self.patience = plan, patience
         n = len(plan.modules_)
         self.epochs, self.values = np.full(n, -1), np.full(n, np.inf)
+        self._waited, self._stopped = np.zeros(n, int), np.zeros(n, bool)
+        #: The last epoch of each module.
+        self.last = np.full(n, -1)
         self._best: dict[str, Tensor] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, plan: pl.LightningModule) -> None:
         """Copy the weights of the modules that are better than before."""
-        values = self.plan.histories[self.monitor][-1]
-        better = values < self.values
-        self.values, self.epochs = np.fmin(values, self.values), np.where(better, trainer.current_epoch, self.epochs)
+        if trainer.sanity_checking:
+            return
+        values = self.plan.histories["loss_validation"][trainer.current_epoch]
+        better = (values < self.values) & ~self._stopped
+        self.values[better], self.epochs[better] = values[better], trainer.current_epoch
+        self.last[~self._stopped] = trainer.current_epoch
+        self._waited = np.where(better, 0, self._waited + 1)
+        if self.patience is not None:
+            self._stopped |= (self._waited >= self.patience) | ~np.isfinite(values)
+            trainer.should_stop |= bool(self._stopped.all())
         state = self.plan.state
         if not self._best:
             self._best = {name: tensor.detach().clone() for name, tensor in state.items()}
@@ -126,6 +152,22 @@ class BestOfEach(pl.Callback):
         """Give each module its weights."""
         for i, module in enumerate(self.plan.modules_):
             module.load_state_dict({name: tensor[i] for name, tensor in (self._best or self.plan.state).items()})
+
+
+def obstacle(module: RegulatoryModule, options: Mapping[str, Any]) -> str | None:
+    """Why modules of this kind cannot be trained together with these options of the trainer; ``None``: they can."""
+    network: Any = module.network
+    for part in (*network.encoders.values(), network.fusion, network.head):
+        if not vars(type(part)).get("vectorizes", False):  # what a derived class adds may not
+            return f"{type(part).__name__} does not vectorise"
+    if options.get("gradient_clip_val"):
+        return "gradient_clip_val would clip the gradients of all of them together"
+    callbacks = np.atleast_1d(options.get("callbacks") or [])
+    if options.get("enable_checkpointing") or any(isinstance(each, pl.callbacks.Checkpoint) for each in callbacks):
+        return "checkpoints would hold the first of them only"
+    if (precision := options.get("precision")) not in (None, *_PRECISIONS):
+        return f"precision={precision!r} is not one of {list(_PRECISIONS)}"
+    return None
 
 
 def take_over(model: Any, first: Any, history: dict[str, pd.DataFrame]) -> None:

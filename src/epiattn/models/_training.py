@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +26,7 @@ from ._loader import EXPRESSION, RegulatoryDataModule, RegulatoryDataset, make_l
 from ._plan import BestWeights, ProgressBar, RegulatoryPlan
 from ._targets import check_classes, combine, soften_labels, split_rows
 from ._threads import one_thread
-from ._together import BestOfEach, StackedPlan, take_over
+from ._together import BestOfEach, StackedPlan, obstacle, take_over
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -99,10 +99,10 @@ class TrainingMixin:
         ------
         ValueError
             If there is no target or no split, a part is empty, or the training or validation part has one class only;
-            if a model of ``together_with`` is another one, or its parts do not vectorise.
+            if a model of ``together_with`` is another one, or they cannot be trained together.
         """
         others = list(together_with)
-        self._check_alike(others)
+        self._check_alike(others, trainer_kwargs)
         mdata = self._validate_anndata(None)
         target = self.get_target(mdata)
         if target is None:
@@ -136,17 +136,17 @@ class TrainingMixin:
         }
         for model in models:
             model.module.second_reading.zero_()
+        patience = max(1, max_epochs // 2) if early_stopping_patience is None else early_stopping_patience
         plan: RegulatoryPlan
         best: BestWeights | BestOfEach
         if others:
             plan = StackedPlan([model.module for model in models], **rates)
-            best = BestOfEach(plan)
+            best = BestOfEach(plan, patience if early_stopping else None)
         else:
             plan = RegulatoryPlan(self.module, **rates)
             best = BestWeights(self.module)
         callbacks = [best, ProgressBar(), *trainer_kwargs.pop("callbacks", [])]
-        if early_stopping:
-            patience = max(1, max_epochs // 2) if early_stopping_patience is None else early_stopping_patience
+        if early_stopping and not others:
             callbacks.append(EarlyStopping("loss_validation", patience=patience))
         if not trainer_kwargs.setdefault("enable_progress_bar", settings.progress):
             callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
@@ -163,9 +163,9 @@ class TrainingMixin:
                 simple_progress_bar=False,
                 **trainer_kwargs,
             )()
-        if isinstance(plan, StackedPlan):
+        if isinstance(plan, StackedPlan) and isinstance(best, BestOfEach):
             for i, model in enumerate(models):
-                take_over(model, self, plan.history(i))
+                take_over(model, self, plan.history(i, best.last[i]))
         for model, epoch, loss in zip(models, best.epochs, best.values, strict=True):
             model.best_epoch_ = int(epoch) + 1
             if model.calibrates(calibrate):
@@ -177,19 +177,12 @@ class TrainingMixin:
                 loss,
             )
 
-    @property
-    def vectorizes(self: RegulatoryModel) -> bool:
-        """Whether several models of this kind can be trained together, because all parts of the network can."""
-        network: Any = self.module.network
-        parts = (*network.encoders.values(), network.fusion, network.head)
-        return all(getattr(part, "vectorizes", False) for part in parts)
-
-    def _check_alike(self: RegulatoryModel, others: Sequence[RegulatoryModel]) -> None:
+    def _check_alike(self: RegulatoryModel, others: Sequence[RegulatoryModel], options: Mapping[str, Any]) -> None:
         """Refuse to train models together that are not made in the same way for the same object."""
         if not others:
             return
-        if not self.vectorizes:
-            msg = "Networks with these parts cannot be trained together: train the models one after the other."
+        if reason := obstacle(self.module, options):
+            msg = f"These models cannot be trained together: {reason}. Train them one after the other."
             raise ValueError(msg)
         for i, model in enumerate(others):
             alike = type(model) is type(self) and model.init_params_ == self.init_params_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,7 +175,7 @@ class Recipe(NamedTuple):
     @property
     def watched(self) -> bool:
         """Whether the caller wants to see what happens in the training of each model."""
-        return any(self.train_options.get(name) for name in ("callbacks", "logger"))
+        return any(self.train_options.get(name) for name in ("callbacks", "logger", "enable_checkpointing"))
 
     @property
     def device(self) -> torch.device:
@@ -201,16 +202,19 @@ def train_member(mdata: MuData, recipe: Recipe, seed: int) -> RegulatoryModel:
 
 
 def train_together(mdata: MuData, recipe: Recipe, seeds: Sequence[int]) -> Members:
-    """Train models on the same batches, in one pass over them, if their parts vectorise.
+    """Train models on the same batches, in one pass over them; one after the other if that cannot be.
 
     Each starts from the weights of its seed; batches, and what is random in a step, come from the first seed.
     """
+    from epiattn.models._together import obstacle
+
     members = {}
     for seed in seeds:
         with seeded(seed):
             members[seed] = recipe.make(mdata)
     first, *others = members.values()
-    if not first.vectorizes:
+    knows = "together_with" in inspect.signature(first.train).parameters
+    if not knows or obstacle(first.module, recipe.train_options):
         return {seed: train_member(mdata, recipe, seed) for seed in seeds}
     with seeded(seeds[0]):
         first.train(split_key=recipe.split_key, together_with=others, **recipe.train_options)
