@@ -14,6 +14,7 @@ import pytest
 from scipy import sparse
 
 import epiattn as attn
+from epiattn import _registry
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,15 @@ def _close_figures():
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
+
+
+@pytest.fixture
+def forget_registered():
+    """What the test registers is unknown afterwards."""
+    before = {name: (dict(each._entries), dict(each.added)) for name, each in _registry._KINDS.items()}
+    yield
+    for name, (entries, added) in before.items():
+        _registry._KINDS[name]._entries, _registry._KINDS[name].added = entries, added
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ def modules():
     return [module.name for module in pkgutil.walk_packages(attn.__path__, "epiattn.")]
 
 
+@pytest.mark.usefixtures("forget_registered")
 @pytest.mark.parametrize("name", modules())
 def test_examples_in_docstrings_run(name, monkeypatch, tmp_path):
     import doctest

@@ -11,14 +11,7 @@ import epiattn as attn
 from epiattn import _registry
 from epiattn._engine import Pieces, Task, run
 
-
-@pytest.fixture(autouse=True)
-def _forget():
-    before = {name: (dict(each._entries), dict(each.added)) for name, each in _registry._KINDS.items()}
-    yield
-    for name, (entries, added) in before.items():
-        _registry._KINDS[name]._entries, _registry._KINDS[name].added = entries, added
-
+pytestmark = pytest.mark.usefixtures("forget_registered")
 
 MODULE = """
 import os
