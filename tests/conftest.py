@@ -29,13 +29,16 @@ def _close_figures():
         pyplot.close("all")
 
 
-@pytest.fixture
-def forget_registered():
-    """What the test registers is unknown afterwards."""
+def _forget_registered():
     before = {name: (dict(each._entries), dict(each.added)) for name, each in _registry._KINDS.items()}
     yield
     for name, (entries, added) in before.items():
         _registry._KINDS[name]._entries, _registry._KINDS[name].added = entries, added
+
+
+#: What a test, or a file of tests, registers is unknown afterwards.
+forget_registered = pytest.fixture(_forget_registered, name="forget_registered")
+forget_registered_by_file = pytest.fixture(_forget_registered, name="forget_registered_by_file", scope="module")
 
 
 @pytest.fixture(scope="session")

@@ -10,23 +10,13 @@ import pytest
 from scipy.stats import spearmanr
 
 import epiattn as attn
-from epiattn import _registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "user_guide" / "extend.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not here")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _forget():
-    """Leave the registries as they were."""
-    before = {name: (dict(each._entries), dict(each.added)) for name, each in _registry._KINDS.items()}
-    yield
-    for name, (entries, added) in before.items():
-        _registry._KINDS[name]._entries, _registry._KINDS[name].added = entries, added
-
-
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(tmp_path_factory, forget_registered_by_file):
     """What the names of the page stand for when all its code has run, in a folder of its own."""
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     names: dict = {}
