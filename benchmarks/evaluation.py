@@ -54,6 +54,8 @@ def main() -> None:
     )
     print(f"{mdata.n_obs:,} observations, by {arguments.by}, {time.perf_counter() - start:,.0f} s in all\n")
     print_benchmark(mdata, arguments.metrics)
+    if "truth_probability" in mdata.obs and arguments.target == "label":
+        print_expected(mdata)
 
 
 def simulated(n_genes: int = 400) -> mudata.MuData:
@@ -81,6 +83,25 @@ def print_benchmark(mdata: mudata.MuData, metrics: list[str] | None = None) -> N
     for model in first["model"]:
         rows = [summary.loc[(name, model)] for name in names]
         print(f"| {model} | " + " | ".join(between(row["value"], row["low"], row["high"]) for row in rows) + " |")
+
+
+def print_expected(mdata: mudata.MuData) -> None:
+    """What the ROC AUC within folds would be on average over the labels that the simulation could have drawn."""
+    truth, folds = mdata.obs["truth_probability"].to_numpy(float), mdata.obs["benchmark_fold"].astype(str).to_numpy()
+    scores = mdata.obsm["benchmark_scores"]
+    print("\nAUC expected from the probabilities that the simulation knows:\n\n| | expected AUC |\n|---|---|")
+    for name, score in {**{name: scores[name].to_numpy(float) for name in scores}, "the truth": truth}.items():
+        rows = [(folds == fold) & np.isfinite(score) for fold in np.unique(folds)]
+        if found := [expected_auc(truth[inside], score[inside]) for inside in rows if inside.any()]:
+            print(f"| {name} | {np.mean(found):.4f} |")
+
+
+def expected_auc(probability: np.ndarray, score: np.ndarray) -> float:
+    """Pairs of which the first is high and the second low, by their probability: the share that the score sorts."""
+    pairs = probability[:, None] * (1 - probability)
+    np.fill_diagonal(pairs, 0)
+    sorted_right = (score[:, None] > score) + 0.5 * (score[:, None] == score)
+    return float((pairs * sorted_right).sum() / pairs.sum())
 
 
 def between(value: float, low: float, high: float, *, form: str = ".3f") -> str:
