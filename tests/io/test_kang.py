@@ -68,7 +68,7 @@ def read(path: Path, **options):
 # --- what is read -----------------------------------------------------------------------------------------------------
 
 
-def check(mdata: mudata.MuData, table: pd.DataFrame, *, n_marks=2, n_bins=4, n_tfs=2, window=200) -> None:
+def assert_expected(mdata: mudata.MuData, table: pd.DataFrame, *, n_marks=2, n_bins=4, n_tfs=2, window=200) -> None:
     """Compare an object with the rows that it was read from, number by number."""
     assert mdata.obs["gene_id"].tolist() == table["gene"].tolist()
     assert list(mdata.mod) == ["histone", "methylation", "tf", "rna"]
@@ -96,7 +96,7 @@ def check(mdata: mudata.MuData, table: pd.DataFrame, *, n_marks=2, n_bins=4, n_t
 
 def test_every_number_finds_its_place(path, table):
     mdata = read(path)
-    check(mdata, table)
+    assert_expected(mdata, table)
     assert mdata.obs_names[0] == "ENSG00000000000@E003"
     assert mdata["histone"].var["start"].tolist() == [-200, -100, 0, 100]
     assert mdata["tf"].var_names.tolist() == ["tf_0001", "tf_0002"]
@@ -108,7 +108,7 @@ def test_the_defaults_are_the_sizes_of_the_toy_data(tmp_path):
     sizes = {"n_marks": 7, "n_bins": 40, "n_tfs": 1_016, "window": 2_000}
     table = make_table(3, max_cpgs=436, **sizes)
     assert table.shape[1] == 4_205
-    check(read_kang(write(tmp_path / "E003_toy.csv", table)), table, **sizes)
+    assert_expected(read_kang(write(tmp_path / "E003_toy.csv", table)), table, **sizes)
 
 
 @settings(deadline=None, derandomize=True, max_examples=25)
@@ -130,7 +130,7 @@ def test_every_way_to_write_the_table_gives_the_same(
         path.write_bytes(gzip.compress(path.read_bytes()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("epiattn.io._kang._ROWS", rows)
-        check(read(path, window=WINDOW), table)
+        assert_expected(read(path, window=WINDOW), table)
 
 
 @pytest.mark.parametrize("empty", ["", "NaN", "nan", "NA", "None", "-1", "1e30"])
@@ -138,7 +138,7 @@ def test_empty_slots_are_zero_whatever_they_hold(path, table, empty):
     lines = path.read_text().replace("-77.0", empty).replace("99999", empty)
     path.write_text(lines)
     assert (table["n_cpg_0"] < 3).any()
-    check(read(path), table)
+    assert_expected(read(path), table)
 
 
 def test_cell_type_marks_tfs_and_bins_can_be_named(path):
@@ -161,7 +161,7 @@ def test_genes_give_coordinates(path, table):
     assert mdata.obs["tss"].tolist() == [6, 5]
     assert mdata.obs["strand"].tolist() == ["+", "-"]
     mdata.obs = mdata.obs.drop(columns=["chrom", "tss", "strand"])
-    check(mdata, table.iloc[[1, 4]])
+    assert_expected(mdata, table.iloc[[1, 4]])
 
 
 # --- positions --------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_positions_beyond_the_window_are_refused(tmp_path):
 
 def test_it_can_be_written_and_read(path, table, tmp_path):
     read(path).write_h5mu(tmp_path / "data.h5mu")
-    check(mudata.read_h5mu(tmp_path / "data.h5mu"), table)
+    assert_expected(mudata.read_h5mu(tmp_path / "data.h5mu"), table)
 
 
 def test_a_model_can_be_fitted(tmp_path):
@@ -281,7 +281,7 @@ def test_a_wrong_field_is_refused_with_its_line(path, monkeypatch, column, value
 
 def test_the_unused_column_may_hold_anything(path, table):
     set_field(path, 4, "unused_0", "what?")
-    check(read(path), table)
+    assert_expected(read(path), table)
 
 
 def test_negative_logarithms_are_fine(path):

@@ -74,7 +74,7 @@ def as_yaml(text):
     return "# samples\n" + "".join("- " + "\n  ".join(item) + "\n" for item in items).replace(": *", ": '*'")
 
 
-def check(sheet, folder):
+def assert_expected(sheet, folder):
     expected = pd.DataFrame(EXPECTED, columns=list(COLUMNS))
     expected["path"] = [str(folder / path) for path in expected["path"]]
     pd.testing.assert_frame_equal(sheet, expected)
@@ -99,8 +99,8 @@ def check(sheet, folder):
 def test_a_whole_sheet(folder, name, text):
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
-    check(read_sheet(path), folder)
-    check(read_sheet(str(path)), folder)
+    assert_expected(read_sheet(path), folder)
+    assert_expected(read_sheet(str(path)), folder)
 
 
 def test_a_table(folder, monkeypatch):
@@ -109,10 +109,10 @@ def test_a_table(folder, monkeypatch):
     table = pd.read_csv(folder / "s.csv")
     assert table["scale"].isna().any()
     monkeypatch.chdir(folder)
-    check(read_sheet(table), folder)
-    check(read_sheet(table.astype(object).where(table.notna(), None)), folder)
+    assert_expected(read_sheet(table), folder)
+    assert_expected(read_sheet(table.astype(object).where(table.notna(), None)), folder)
     table["path"] = [Path(path) for path in table["path"]]
-    check(read_sheet(table), folder)
+    assert_expected(read_sheet(table), folder)
 
 
 def test_columns_may_come_in_any_order_and_most_are_optional(folder):

@@ -52,7 +52,7 @@ def layer(mdata, modality):
     return values.toarray() if hasattr(values, "toarray") else values
 
 
-def same(one, other):
+def assert_same(one, other):
     """Everything that was written is the same, field by field."""
     assert one.uns["attn"]["written"] == other.uns["attn"]["written"]
     for name in [column for column in one.obs if column.startswith("attn_")]:
@@ -106,7 +106,7 @@ def test_the_record_says_which_training_is_whose(fitted, alone):
 
 def test_one_model_is_what_it_was(data, alone):
     one = attn.tl.fit(data, n_models=1, copy=True, **QUICK)
-    same(one, alone[0])
+    assert_same(one, alone[0])
     assert "attn_score_sd" not in one.obs
     assert set(one.uns["attn"]) == set(alone[0].uns["attn"])
     assert not {"n_models", "interval"} & set(one.uns["attn"])
@@ -148,7 +148,7 @@ def test_every_model_can_be_an_ensemble(data, model):
 
 def test_a_saved_ensemble_gives_the_same_again(data, fitted, folder):
     assert sorted(path.name for path in folder.iterdir()) == ["ensemble.json", "seed_0", "seed_1", "seed_2"]
-    same(attn.tl.embed(data, folder, copy=True), fitted)
+    assert_same(attn.tl.embed(data, folder, copy=True), fitted)
     member = attn.models.RegulatoryModel.load(folder / "seed_1")
     assert member.predict(data.copy()).shape == (data.n_obs,)
 
@@ -156,13 +156,13 @@ def test_a_saved_ensemble_gives_the_same_again(data, fitted, folder):
 def test_a_folder_holds_what_was_saved_last(data, alone, tmp_path):
     options = {"model_dir": tmp_path, "copy": True, **QUICK}
     calibrated = attn.tl.fit(data, n_models=2, **{**options, **DEFAULT})
-    same(attn.tl.embed(data, tmp_path, copy=True), calibrated)
+    assert_same(attn.tl.embed(data, tmp_path, copy=True), calibrated)
     attn.tl.fit(data, **options)
-    same(attn.tl.embed(data, tmp_path, copy=True), alone[0])
+    assert_same(attn.tl.embed(data, tmp_path, copy=True), alone[0])
     own = attn.tl.fit(data, per="cell_type", n_models=2, **options)
-    same(attn.tl.embed(data, tmp_path, copy=True), own)
+    assert_same(attn.tl.embed(data, tmp_path, copy=True), own)
     pair = attn.tl.fit(data, n_models=2, **options)
-    same(attn.tl.embed(data, tmp_path, copy=True), pair)
+    assert_same(attn.tl.embed(data, tmp_path, copy=True), pair)
 
 
 def test_the_object_can_be_written_and_read(fitted, tmp_path):
@@ -257,13 +257,13 @@ def test_members_trained_in_other_processes_are_the_same(data, fitted, tmp_path)
     options = {"accelerator": "cpu", "devices": 1}
     elsewhere = attn.tl.fit(data, n_models=N_MODELS, n_jobs=2, model_dir=tmp_path / "m", copy=True, **QUICK, **options)
     assert torch.equal(torch.get_rng_state(), before)
-    same(elsewhere, fitted)
+    assert_same(elsewhere, fitted)
     assert elsewhere.uns["attn"]["fingerprint"] == fitted.uns["attn"]["fingerprint"]
     pd.testing.assert_frame_equal(
         pd.DataFrame(elsewhere.uns["attn"]["history"]), pd.DataFrame(fitted.uns["attn"]["history"])
     )
     assert elsewhere.uns["attn"]["metrics"] == fitted.uns["attn"]["metrics"]
-    same(attn.tl.embed(data, tmp_path / "m", copy=True), fitted)
+    assert_same(attn.tl.embed(data, tmp_path / "m", copy=True), fitted)
     attn.tl.attribute(elsewhere, n_steps=2)  # the models are at hand
 
 
@@ -283,7 +283,7 @@ def test_so_are_models_of_cell_types_with_columns_and_options_of_their_own(data,
     mdata["histone"].var.index.name = "start"
     options = {"per": "cell_type", "label_key": "active", "split_key": "part", "scale_by": "batch", **DEFAULT}
     here, elsewhere = (attn.tl.fit(mdata, n_jobs=n, copy=True, **options) for n in (1, 2))
-    same(elsewhere, here)
+    assert_same(elsewhere, here)
     assert elsewhere.uns["attn"]["fingerprint"] == here.uns["attn"]["fingerprint"]
 
 
@@ -314,7 +314,7 @@ def test_what_one_process_does_is_done_here_whatever_n_jobs_says(data, monkeypat
     assert attn.tl.fit(data, n_jobs=4, copy=True, **QUICK).obsm["X_attn"].shape[0] == data.n_obs
     monkeypatch.setattr(_engine, "_n_cores", lambda: 1)
     two = attn.tl.fit(data, n_models=2, n_jobs=-1, copy=True, **QUICK)
-    same(two, attn.tl.fit(data, n_models=2, copy=True, **QUICK))
+    assert_same(two, attn.tl.fit(data, n_models=2, copy=True, **QUICK))
 
 
 def test_a_number_of_processes_that_is_none_is_refused(data):

@@ -190,9 +190,8 @@ class TrainingMixin:
             if not alike or model.adata is not self.adata:
                 msg = f"together_with[{i}] is not a model of the same kind with the same options on the same object."
                 raise ValueError(msg)
-        if any(model.is_trained_ for model in (self, *others)) or len({id(each) for each in (self, *others)}) <= len(
-            others
-        ):
+        models = [self, *others]
+        if any(model.is_trained_ for model in models) or len(set(map(id, models))) < len(models):
             msg = "Models are trained together from the beginning: one of them is trained already, or is there twice."
             raise ValueError(msg)
 
