@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from lightning.pytorch import Callback
 
 import epiattn as attn
+from epiattn import _registry
 from epiattn.models import Kang2020, RegulatoryModel
 
 QUICK = {"max_epochs": 2, "batch_size": 128}
@@ -35,7 +37,7 @@ def test_attention_is_that_of_the_modules_own_tensors(trained):
     dataset = trained._dataset(trained.adata)
     with torch.inference_mode():
         embedding, _ = trained.module(dataset[np.arange(400)], compute_loss=False)
-    attention = embedding["attention"]
+    attention = {name: values.cpu() for name, values in embedding["attention"].items()}
     np.testing.assert_allclose(trained.get_attention(modality="histone"), attention["histone"], atol=1e-6)
     bound = dataset.stores["tf"].cut(np.arange(400)).mask.numpy()
     expected = np.where(bound, attention["tf"].numpy(), 0)
@@ -80,7 +82,7 @@ def test_scaling_is_learned_on_the_training_split_only(simulated, scale_by):
         Kang2020.setup_mudata(changed)
         model = Kang2020(changed, scale_by=scale_by)
         model.train(max_epochs=1)
-        scales.append(model.module.scaling.scale_histone.numpy())
+        scales.append(model.module.scaling.scale_histone.cpu().numpy())
     np.testing.assert_array_equal(*scales)
     at = model.channels["histone"].index("H3K4me3")
     factors = model.depth_.factors(mdata)["histone"][:, [at]] if scale_by else 1
@@ -108,6 +110,28 @@ def test_best_weights_are_restored(simulated):
     score = model.predict()[rows].astype(float)
     loss = -np.log(np.where(truth, score, 1 - score)).mean()
     assert loss == pytest.approx(losses.min(), rel=1e-3)
+
+
+class Modes(Callback):
+    """Notes which modes the layers are in when a batch is learned from."""
+
+    def __init__(self):
+        self.found = set()
+
+    def on_train_batch_start(self, trainer, plan, *_):
+        self.found |= {layer.training for layer in plan.module.modules()}
+
+
+@pytest.mark.parametrize("name", ["multi_attention", "kang2020"])
+def test_training_goes_on_as_training(simulated, name):
+    mdata = attn.pp.split(simulated.copy())
+    model_class, modes = _registry.models[name].load(), Modes()
+    model_class.setup_mudata(mdata)
+    model = model_class(mdata)
+    for _ in range(2):
+        model.train(max_epochs=1, batch_size=256, callbacks=[modes])
+        assert modes.found == {True}
+        assert not any(layer.training for layer in model.module.modules())
 
 
 def test_early_stopping_stops(simulated):

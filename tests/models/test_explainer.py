@@ -56,7 +56,8 @@ def test_rows_and_batches_do_not_matter(model, data):
 
 def test_a_change_is_seen_by_the_model(model, data):
     def without_signal(batch, rows):
-        values = batch["histone"].values * torch.from_numpy((rows % 2).astype(np.float32)).view(-1, 1, 1)
+        values = batch["histone"].values
+        values = values * torch.as_tensor(rows % 2, dtype=values.dtype, device=values.device).view(-1, 1, 1)
         return batch | {"histone": batch["histone"]._replace(values=values)}
 
     changed = data.copy()

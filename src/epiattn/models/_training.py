@@ -136,6 +136,7 @@ class TrainingMixin:
         }
         for model in models:
             model.module.second_reading.zero_()
+            model.module.train()  # a trained one was left as it is for predictions, and Lightning leaves it so
         patience = max(1, max_epochs // 2) if early_stopping_patience is None else early_stopping_patience
         plan: RegulatoryPlan
         best: BestWeights | BestOfEach
