@@ -110,7 +110,7 @@ def test_tfs_equal_to_plain_loops() -> None:
     randomise(encoder)
     x = tfs()
     context, attention = encoder(x)
-    assert context.shape == (3, encoder.n_context) == (3, 7)
+    assert context.shape == (3, encoder.n_context) == (3, 3 + 4 + 6)
     with torch.no_grad():
         for gene in range(3):
             bound = [t for t in range(4) if (x[gene, t] != 0).any()]
@@ -125,7 +125,8 @@ def test_tfs_equal_to_plain_loops() -> None:
             raw = torch.tensor([len(bound), *values.sum(0), values.prod(1).sum()]).double()
             summary = raw.sign() * (1 + raw.abs()).log() / math.sqrt(1 + encoder.standardize.eps)
             reduced = nn.functional.gelu(encoder.reduce.weight @ read.flatten() + encoder.reduce.bias)
-            assert_close(context[gene], torch.cat([reduced, summary]), atol=1e-9, rtol=0)
+            drive = nn.functional.gelu(encoder.hidden.weight @ summary + encoder.hidden.bias)
+            assert_close(context[gene], torch.cat([reduced, summary, drive]), atol=1e-9, rtol=0)
             assert_close(attention[gene], seen if bound else torch.full((4,), 0.25).double(), atol=1e-9, rtol=0)
 
 

@@ -125,7 +125,8 @@ class TFAttention(nn.Module):
     TF t with channels :math:`x_t` (binding, mode, expression) becomes :math:`h_t = e_t + Wx_t`, with a learned
     embedding :math:`e_t`; query k has weights :math:`\mathrm{softmax}_t(w_k^\top \tanh h_t)` over the bound TFs and
     reads the weighted mean of :math:`h_t`. Beside what is read stand the number of bound TFs, the sum of each channel,
-    and the sum of the product of all channels: the net drive of activators and repressors that are expressed.
+    and the sum of the product of all channels: the net drive of activators and repressors that are expressed. They
+    stand there as they are, and once more through a small layer, for a gene may need a certain drive.
 
     Parameters
     ----------
@@ -154,13 +155,15 @@ class TFAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.n_tfs = n_tfs
-        self.n_context = n_features + n_channels + 2
+        n_summary, n_hidden = n_channels + 2, 2 * n_features
+        self.n_context = n_features + n_summary + n_hidden
         self.embedding = nn.Parameter(torch.randn(n_tfs, n_features) * 0.02)
         self.project = nn.Linear(n_channels, n_features)
         self.scores = nn.Linear(n_features, n_queries)
         self.dropout = nn.Dropout(dropout)
         self.reduce = nn.Linear(n_queries * n_features, n_features)
-        self.standardize = Standardize(n_channels + 2)
+        self.standardize = Standardize(n_summary)
+        self.hidden = nn.Linear(n_summary, n_hidden)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embed the TFs of a batch of genes.
@@ -192,7 +195,8 @@ class TFAttention(nn.Module):
         sums = x.new_zeros(n_obs, sums.shape[1]).index_add(0, row, sums)
         summary = self.standardize(sums.sign() * sums.abs().log1p())
         context = nn.functional.gelu(self.reduce(self.dropout(read.flatten(1))))
-        return torch.cat([context, summary], dim=1), attention.to(x.dtype)
+        drive = nn.functional.gelu(self.hidden(summary))
+        return torch.cat([context, summary, drive], dim=1), attention.to(x.dtype)
 
     def head_attention(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attention of each query; their mean is what :meth:`forward` returns.
