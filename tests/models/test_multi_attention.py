@@ -25,7 +25,7 @@ def test_what_is_written(fitted):
     marks = list(mdata.uns["attn"]["channels"]["histone"])
     assert mdata.obsm["X_attn"].shape == (400, 64)
     sizes = [mdata.obsm[f"X_attn_{name}"].shape[1] for name in ("histone", "methylation", "tf")]
-    assert sizes == [48 + len(marks), 16 + 5 * 3, 8 + 5]
+    assert sizes == [48 + len(marks), 16 + 5 * 3, 8 + 5 + 16]
     np.testing.assert_allclose(mdata.obsm["attn_modality"].to_numpy().mean(1), 1, rtol=1e-5)
     histone = mdata["histone"].layers
     np.testing.assert_allclose(histone["attn_attention"].sum(1), 1, rtol=1e-5)
@@ -87,7 +87,7 @@ def test_sizes_are_parameters(simulated):
     model = MultiAttention(mdata, n_latent=5, **sizes)
     model.train(max_epochs=1)
     assert model.get_latent_representation().shape == (400, 5)
-    assert model.get_latent_representation(modality="tf").shape == (400, 2 + 5)
+    assert model.get_latent_representation(modality="tf").shape == (400, 2 + 5 + 4)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_everything_in_the_data_model_is_written(fitted):
     n_marks = len(fitted.uns["attn"]["channels"]["histone"])
     assert fitted.obsm["X_attn"].shape == (n, 64)
     sizes = [fitted.obsm[f"X_attn_{name}"].shape[1] for name in ("histone", "methylation", "tf")]
-    assert sizes == [48 + n_marks, 16 + 5 * 3, 8 + 5]
+    assert sizes == [48 + n_marks, 16 + 5 * 3, 8 + 5 + 16]
     assert list(fitted.obsm["attn_modality"].columns) == ["histone", "methylation", "tf"]
     assert fitted.obs["attn_score"].between(0, 1).all()
     assert ((fitted.obs["attn_score"] > 0.5) == (fitted.obs["attn_prediction"] == "high")).all()
