@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
+from ._bins import BinConvolution, BinNorm
 from ._levels import SignalLevels
 from ._summary import Standardize
 
@@ -72,19 +73,18 @@ class HistoneAttention(nn.Module):
             raise ValueError(msg)
         self.n_marks, self.n_bins = n_marks, n_bins
         self.n_context = n_features + n_marks
-        padding = kernel_size // 2
-        self.mark_features = nn.Conv1d(2 * n_marks, 4 * n_marks, kernel_size, padding=padding)
-        self.mark_scores = nn.Conv1d(4 * n_marks, n_marks, 1)
+        self.mark_features = BinConvolution(2 * n_marks, 4 * n_marks, kernel_size)
+        self.mark_scores = BinConvolution(4 * n_marks, n_marks)
         self.mark_places = nn.Parameter(torch.zeros(n_marks, n_bins))
         nn.init.zeros_(self.mark_scores.weight)
         self.levels = SignalLevels(n_marks, n_levels)
-        self.stem = nn.Conv1d(self.levels.n_channels, n_features, 1)
+        self.stem = BinConvolution(self.levels.n_channels, n_features)
         self.places = nn.Parameter(torch.zeros(n_features, n_bins))
         self.blocks = nn.ModuleList(_Residual(n_features, 2**i, dropout / 5) for i in range(n_blocks))
-        self.norm = nn.BatchNorm1d(n_features)
-        self.query_scores = nn.Conv1d(n_features, n_queries, 1)
+        self.norm = BinNorm(n_features)
+        self.query_scores = BinConvolution(n_features, n_queries)
         self.query_places = nn.Parameter(query_hills(n_queries, n_bins))
-        self.value = nn.Conv1d(n_features, n_features, 1)
+        self.value = BinConvolution(n_features, n_features)
         self.dropout = nn.Dropout(dropout)
         self.reduce = nn.Linear(n_queries * n_features, n_features)
         self.standardize = Standardize(n_marks)
@@ -110,7 +110,7 @@ class HistoneAttention(nn.Module):
             If marks or bins are not as many as the encoder was made for.
         """
         marks, bins, states = self._attend(x)
-        read = torch.einsum("bqp,bfp->bqf", bins, self.value(states)).flatten(1)
+        read = self.value(bins @ states).flatten(1)  # of what is read, not of each bin: weights sum to 1
         context = nn.functional.gelu(self.reduce(self.dropout(read)))
         total = self.standardize(x.mean(2))
         return torch.cat([context, total], dim=1), bins.mean(1, keepdim=True) * marks
@@ -131,7 +131,7 @@ class HistoneAttention(nn.Module):
         return bins[:, :, None] * marks[:, None]
 
     def _attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of marks at each bin, weights of bins of each query, and features of the bins."""
+        """Weights of marks at each bin, weights of bins of each query, and features of the bins, which come last."""
         if x.shape[1:] != (self.n_marks, self.n_bins):
             expected = (self.n_marks, self.n_bins)
             msg = f"Expected (n_marks, n_bins) = {expected} for each observation, got {tuple(x.shape[1:])}."
@@ -139,15 +139,16 @@ class HistoneAttention(nn.Module):
         levels = self.levels(x)
         marks = self._weigh_marks(torch.cat([x, levels[:, :, -1]], dim=1))
         gain = (1 + self.n_marks * marks) / 2
-        states = self.stem((levels * gain[:, :, None]).flatten(1, 2)) + self.places
+        states = self.stem((levels * gain[:, :, None]).flatten(1, 2).transpose(1, 2)) + self.places.t()
         for block in self.blocks:
             states = block(states)
         states = nn.functional.gelu(self.norm(states))
-        return marks, (self.query_scores(states) + self.query_places).softmax(2), states
+        return marks, (self.query_scores(states).transpose(1, 2) + self.query_places).softmax(2), states
 
     def _weigh_marks(self, x: Tensor) -> Tensor:
         """Weights of the marks at each bin, shape ``(batch, n_marks, n_bins)``; they sum to 1 at each bin."""
-        return (self.mark_scores(nn.functional.gelu(self.mark_features(x))) + self.mark_places).softmax(1)
+        scores = self.mark_scores(nn.functional.gelu(self.mark_features(x.transpose(1, 2))))
+        return (scores.transpose(1, 2) + self.mark_places).softmax(1)
 
     def learn(self, values: Tensor) -> None:
         """Learn what depends on the range of the signal, before training.
@@ -211,10 +212,10 @@ class _Residual(nn.Module):
 
     def __init__(self, n_features: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(n_features)
-        self.convolution = nn.Conv1d(n_features, n_features, 3, padding=dilation, dilation=dilation)
+        self.norm = BinNorm(n_features)
+        self.convolution = BinConvolution(n_features, n_features, 3, dilation=dilation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Shape ``(batch, n_features, n_bins)`` in and out."""
+        """Shape ``(batch, n_bins, n_features)`` in and out."""
         return states + self.dropout(self.convolution(nn.functional.gelu(self.norm(states))))
