@@ -80,6 +80,15 @@ def test_expression_is_a_target_too(simulated):
     assert "expression_train" not in mdata.uns["attn"]["history"]
 
 
+def test_all_modalities_train_in_mixed_precision(simulated):
+    mdata = attn.pp.split(simulated, copy=True)
+    MultiAttention.setup_mudata(mdata)
+    model = MultiAttention(mdata)
+    model.train(2, batch_size=128, precision="bf16-mixed", accelerator="cpu")
+    assert np.isfinite(model.history["loss_train"].to_numpy(float)).all()
+    assert model.get_latent_representation().dtype == np.float32
+
+
 def test_sizes_are_parameters(simulated):
     mdata = attn.pp.split(simulated.copy())
     MultiAttention.setup_mudata(mdata)

@@ -99,6 +99,7 @@ def attended_mean(modality: ModalityBatch, attention: Tensor) -> Tensor:
     Shape ``(batch, channels)``.
     """
     if attention.ndim == 3:
-        return torch.einsum("bcp,bcp->bc", modality.values, attention) * attention.shape[1]
-    subscripts = "bcp,bp->bc" if modality.mask is None else "bpc,bp->bc"
-    return torch.einsum(subscripts, modality.values, attention)
+        return (modality.values * attention).sum(2) * attention.shape[1]
+    if modality.mask is None:
+        return (modality.values @ attention[..., None])[..., 0]
+    return (attention[:, None] @ modality.values)[:, 0]
