@@ -26,12 +26,12 @@ class BinConvolution(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a batch."""
         if self.kernel_size == (1,):
-            return nn.functional.linear(x, self.weight[:, :, 0], self.bias)
+            return nn.functional.linear(x, self.weight.flatten(1), self.bias)
         # An image of one row is the convolution for which PyTorch knows a layout with features last.
         image, weight = x[:, None].permute(0, 3, 1, 2), self.weight[:, :, None]
         padding, dilation = (0, *self.padding), (1, *self.dilation)  # type: ignore[misc]  # of numbers, as given above
         out = nn.functional.conv2d(image, weight, self.bias, padding=padding, dilation=dilation)
-        return out[:, :, 0].transpose(1, 2)
+        return out.squeeze(2).transpose(1, 2)
 
 
 class BinNorm(nn.BatchNorm1d):
