@@ -39,8 +39,7 @@ def test_a_convolution_of_bins_is_that_of_pytorch(
 
 
 def test_features_stay_last_in_memory() -> None:
-    for kernel_size in (1, 3):
-        assert BinConvolution(8, 6, kernel_size)(torch.rand(4, 10, 8)).is_contiguous()
+    assert BinConvolution(8, 6, 3)(torch.rand(4, 10, 8)).is_contiguous()
 
 
 def test_batch_normalisation_of_bins_is_that_of_pytorch() -> None:

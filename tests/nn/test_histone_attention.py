@@ -75,6 +75,11 @@ def conv(layer: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    """A linear map of each bin of one gene."""
+    return layer.weight @ x + layer.bias[:, None]
+
+
 def norm(layer: nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
     scaled = (x - layer.running_mean[:, None]) / torch.sqrt(layer.running_var + layer.eps)[:, None]
     return scaled if layer.weight is None else scaled * layer.weight[:, None] + layer.bias[:, None]
@@ -95,17 +100,19 @@ def naive(encoder: HistoneAttention, x: torch.Tensor) -> tuple[torch.Tensor, tor
     act = nn.functional.gelu
     n_marks = len(x)
     there = (x > 0).double()
-    marks = (conv(encoder.mark_scores, act(conv(encoder.mark_features, torch.cat([x, there])))) + encoder.mark_places).T
+    marks = (
+        linear(encoder.mark_scores, act(conv(encoder.mark_features, torch.cat([x, there])))) + encoder.mark_places
+    ).T
     marks = torch.stack([scores.exp() / scores.exp().sum() for scores in marks]).T
     gain = (1 + n_marks * marks) / 2
     channels = [channel * gain[m] for m in range(n_marks) for channel in (*levels(encoder, m, x[m]), there[m])]
-    states = conv(encoder.stem, torch.stack(channels)) + encoder.places
+    states = linear(encoder.stem, torch.stack(channels)) + encoder.places
     for block in encoder.blocks:
         states = states + conv(block.convolution, act(norm(block.norm, states)))
     states = act(norm(encoder.norm, states))
-    scores = conv(encoder.query_scores, states) + encoder.query_places
+    scores = linear(encoder.query_scores, states) + encoder.query_places
     bins = torch.stack([each.exp() / each.exp().sum() for each in scores])
-    read = torch.cat([conv(encoder.value, states) @ weights for weights in bins])
+    read = torch.cat([linear(encoder.value, states) @ weights for weights in bins])
     context = act(encoder.reduce.weight @ read + encoder.reduce.bias)
     total = norm(encoder.standardize, x.mean(1)[:, None])[:, 0]
     return torch.cat([context, total]), marks * bins.mean(0)

@@ -20,13 +20,11 @@ class BinConvolution(nn.Conv1d):
         Bins from one to the next of them.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel_size: int = 1, *, dilation: int = 1) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel_size: int, *, dilation: int = 1) -> None:
         super().__init__(n_in, n_out, kernel_size, padding=dilation * (kernel_size // 2), dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve a batch."""
-        if self.kernel_size == (1,):
-            return nn.functional.linear(x, self.weight.flatten(1), self.bias)
         # An image of one row is the convolution for which PyTorch knows a layout with features last.
         image, weight = x[:, None].permute(0, 3, 1, 2), self.weight[:, :, None]
         padding, dilation = (0, *self.padding), (1, *self.dilation)  # type: ignore[misc]  # of numbers, as given above
